@@ -1,0 +1,49 @@
+"""Write lab_env/clusters/kafka.lock: the jars of one Kafka release, with their SHA-256 and sizes.
+
+For maintainers, when Kafka moves: ``python .ci/make_kafka_lock.py 4.3.1 2.25.4``.
+Each end point is resolved alone, because one resolution lets log4j's dependency management
+take Kafka's own client back to an older release.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import jgo
+
+LOCK = Path(__file__).parent.parent / "lab_env" / "clusters" / "kafka.lock"
+
+
+def resolve(endpoint: str, folder: Path) -> None:
+    """Fetch ``endpoint`` and what it needs into the Maven repository at ``folder``/repo."""
+    os.environ |= {"M2_REPO": str(folder / "repo"), "JGO_CACHE_DIR": str(folder / "envs")}
+    jgo.build(endpoint)
+
+
+def main(kafka: str, log4j: str) -> None:
+    lines = {}
+    for endpoint in (
+        f"org.apache.kafka:kafka_2.13:{kafka}",
+        f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}",
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            resolve(endpoint, Path(folder))
+            repo = Path(folder) / "repo"
+            for jar in repo.rglob("*.jar"):
+                version, artifact = jar.parent.name, jar.parent.parent.name
+                group = ".".join(jar.parent.parent.parent.relative_to(repo).parts)
+                digest = hashlib.sha256(jar.read_bytes()).hexdigest()
+                known = lines.setdefault(
+                    f"{group}:{artifact}", f"{version} {digest} {jar.stat().st_size}"
+                )
+                if known.split()[0] != version:
+                    print(f"{group}:{artifact}: {known.split()[0]} kept, not {version}")
+    head = "# group:artifact:version sha256 bytes; made by .ci/make_kafka_lock.py\n"
+    LOCK.write_text(head + "".join(f"{name}:{rest}\n" for name, rest in sorted(lines.items())))
+    print(f"{len(lines)} jars in {LOCK}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,103 @@
+"""What a check answers: passed, or what it found, what it expected, and a hint; never an error."""
+
+import functools
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab_env.errors import LabError
+from lab_env.messages import say
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer of a check; ``bool(result)`` is whether it passed.
+
+    Attributes:
+        passed: whether the exercise is done.
+        found: what is on the broker, in a sentence.
+        expected: what should be, in a sentence; "" when passed.
+        hint: what to look at next; "" when passed.
+    """
+
+    passed: bool
+    found: str
+    expected: str = ""
+    hint: str = ""
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def _lines(self) -> list[tuple[str, str]]:
+        head = say("checks.passed" if self.passed else "checks.not_yet")
+        rows = [(head, self.found)]
+        if self.expected:
+            rows.append((say("checks.expected"), self.expected))
+        if self.hint:
+            rows.append((say("checks.hint"), self.hint))
+        return rows
+
+    def __repr__(self) -> str:
+        sign = "✓" if self.passed else "✗"
+        return sign + " " + "\n  ".join(f"{name}: {text}" for name, text in self._lines())
+
+    def _repr_html_(self) -> str:
+        # a sign and a word besides the colour, for whoever cannot tell the colours apart
+        sign, colour = ("✓", "#00734f") if self.passed else ("✗", "#b04a00")
+        rows = "".join(
+            f"<div><b>{html.escape(name)}:</b> {html.escape(text)}</div>"
+            for name, text in self._lines()
+        )
+        return (
+            f'<div role="status" style="border-left: 6px solid {colour}; padding: .4em .9em; '
+            f'font-size: 1.05em; line-height: 1.5; max-width: 60em">'
+            f'<span style="float: left; margin-right: .5em; color: {colour}; font-weight: bold">'
+            f"{sign}</span>{rows}</div>"
+        )
+
+
+def passed(key: str, **values: object) -> Result:
+    """Return the answer for an exercise that is done; ``key`` is what was found."""
+    return Result(True, say(key, **values))
+
+
+def not_yet(key: str, **values: object) -> Result:
+    """Return the answer for an exercise that is not done.
+
+    Args:
+        key: the catalogue has ``key`` (what was found), ``key_expected`` and ``key_hint``.
+        **values: what fills the placeholders of all three.
+    """
+    return Result(
+        False,
+        say(key, **values),
+        say(f"{key}_expected", **values),
+        say(f"{key}_hint", **values),
+    )
+
+
+def graded(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Make a function a check: whatever goes wrong in it becomes an answer, never an error."""
+
+    @functools.wraps(function)
+    def answer(*args, **kwargs) -> Result:
+        from kafka.errors import KafkaError
+
+        try:
+            return function(*args, **kwargs)
+        except LabError as error:
+            return Result(False, str(error))
+        except KafkaError as error:
+            return not_yet("checks.kafka_error", error=type(error).__name__)
+        except TypeError as error:
+            if not _is_about_call(error):
+                raise
+            return not_yet("checks.wrong_call", name=function.__name__, error=error)
+
+    answer.graded = True
+    return answer
+
+
+def _is_about_call(error: TypeError) -> bool:
+    """Return whether the call of the check itself was wrong (no frame below the wrapper's)."""
+    return error.__traceback__ is not None and error.__traceback__.tb_next is None

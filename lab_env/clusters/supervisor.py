@@ -1,0 +1,151 @@
+"""The parent of a lab's brokers: a process of its own that ends them all when the notebook is gone.
+
+Run as a script by the base interpreter, with the standard library alone, in a session of its own,
+so that an Interrupt in the notebook never reaches a broker. It speaks JSON lines: commands come in
+on stdin, events go out on stdout. It takes a lock on the lab's folder before it makes the folder,
+and when its stdin ends or its parent changes, it kills the brokers and removes the folder.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+def try_lock(path):
+    """Return an open file that holds the lock at ``path``, or None if somebody else holds it."""
+    try:
+        handle = open(path, "a+b")  # noqa: SIM115 - open as long as the lock is held
+    except OSError:
+        return None
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        return None
+    return handle
+
+
+def unlock(handle):
+    """Give back what `try_lock` took."""
+    handle.close()  # the system releases the lock with the file
+
+
+class Supervisor:
+    """The children of one lab, by name."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.children = {}
+        self.talking = threading.Lock()
+        self.ending = threading.Lock()
+
+    def tell(self, **event):
+        """Send an event to the notebook; a notebook that is gone does not matter."""
+        with self.talking, contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.flush()
+
+    def start(self, name, argv, cwd, env, log):
+        """Start a child and watch for its end."""
+        try:
+            with open(log, "ab") as output:
+                child = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+        except OSError as error:
+            self.tell(event="exit", name=name, code=None, why=str(error))
+            return
+        self.children[name] = child
+        self.tell(event="started", name=name, pid=child.pid)
+        threading.Thread(target=self.wait_for, args=(name, child), daemon=True).start()
+
+    def wait_for(self, name, child):
+        """Tell the notebook when a child has ended."""
+        code = child.wait()
+        self.tell(event="exit", name=name, code=code, why="")
+
+    def signal(self, name, op):
+        """Kill, stop (politely), pause or resume a child that lives."""
+        child = self.children.get(name)
+        if child is None or child.poll() is not None:
+            return
+        if op == "kill":
+            child.kill()
+        elif op == "stop":
+            child.terminate()
+        elif op == "pause":
+            child.send_signal(signal.SIGSTOP)
+        elif op == "resume":
+            child.send_signal(signal.SIGCONT)
+
+    def end(self):
+        """Kill all children, remove the folder and leave; whoever comes second waits for ever."""
+        self.ending.acquire()
+        for child in self.children.values():
+            with contextlib.suppress(OSError):
+                child.kill()
+        for child in self.children.values():
+            child.wait()
+        for _ in range(20):  # a system may hold a dead process's files for a moment
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not os.path.exists(self.folder):
+                break
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            os.unlink(self.folder + ".lock")
+        os._exit(0)
+
+    def watch_parent(self):
+        """End when the parent is another: a forked child of the notebook can keep stdin open."""
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        self.end()
+
+
+def main(folder):
+    """Serve one lab until its notebook is gone."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    lock = try_lock(folder + ".lock")
+    supervisor = Supervisor(folder)
+    if lock is None:
+        supervisor.tell(event="refused")
+        return
+    os.mkdir(folder)
+    supervisor.tell(event="ready")
+    if os.name != "nt":  # Windows has no parent that changes, and no fork
+        threading.Thread(target=supervisor.watch_parent, daemon=True).start()
+    for line in sys.stdin:
+        command = json.loads(line)
+        op = command.pop("op")
+        if op == "start":
+            supervisor.start(**command)
+        else:
+            supervisor.signal(command["name"], op)
+    supervisor.end()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,59 @@
+"""The lab's clock and what happened when: the marks that every picture writes in its time axis."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(slots=True)
+class Mark:
+    """Something that happened: at ``time``, or from ``time`` to ``end`` (seconds, lab's clock).
+
+    ``kind`` is one of note, start, stop, crash, fail, kill, pause, resume, setting, span.
+    ``subject`` is the service, member or broker it happened to, or "".
+    """
+
+    time: float
+    text: str
+    kind: str = "note"
+    subject: str = ""
+    end: float | None = None
+
+
+class Journal:
+    """The marks of one lab, on its clock: monotonic seconds since the lab began."""
+
+    def __init__(self) -> None:
+        self.epoch = time.monotonic()
+        self.marks: list[Mark] = []
+
+    def now(self) -> float:
+        """Return the seconds since the lab began (monotonic, so a clock that jumps is no harm)."""
+        return time.monotonic() - self.epoch
+
+    def mark(self, text: str, kind: str = "note", subject: str = "") -> Mark:
+        """Write down that ``text`` happened now, and return the mark."""
+        mark = Mark(self.now(), text, kind, subject)
+        self.marks.append(mark)
+        return mark
+
+    @contextmanager
+    def span(self, text: str, subject: str = ""):
+        """Write down that ``text`` lasts as long as the ``with`` block."""
+        mark = self.mark(text, "span", subject)
+        try:
+            yield mark
+        finally:
+            mark.end = self.now()
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the marks: time float64 (s), end float64 (s), text, kind, subject (str)."""
+        import pandas as pd  # here, because it takes longer to import than a lab may
+
+        rows = [(m.time, m.end, m.text, m.kind, m.subject) for m in self.marks]
+        frame = pd.DataFrame(rows, columns=["time", "end", "text", "kind", "subject"])
+        return frame.astype({"time": "float64", "end": "float64"})

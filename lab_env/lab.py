@@ -1,0 +1,383 @@
+"""The laboratory: one object that starts Kafka, runs services, watches, draws and breaks things."""
+
+import contextlib
+import re
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from lab_env import clusters
+from lab_env.errors import BadInputError, BrokerError, ClosedError
+from lab_env.journal import Journal, Mark
+from lab_env.messages import say
+from lab_env.reports import Reports
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab_env.clusters.cluster import Cluster
+    from lab_env.figures import Show
+    from lab_env.observation.observer import Observer
+    from lab_env.service import Service, Services
+
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+MOST_BROKERS = 9
+MOST_PARTITIONS = 1000
+
+
+class Lab:
+    """A running Kafka and all that a lesson does with it.
+
+    ``lab = Lab()`` returns when a record has gone to the broker and come back. It is a context
+    manager; one that is forgotten, or whose notebook is killed, cleans up after itself.
+
+    Args:
+        where: "embedded", or None for the variable ``KAFKA_LAB``, else the first way at hand.
+        brokers: how many brokers, 1 to 9.
+        progress: show the download at the first start.
+
+    Attributes:
+        connection: the keyword arguments for any kafka-python client:
+            ``KafkaProducer(**lab.connection)``.
+        services: what `service` started, by name.
+        show: the live pictures.
+        journal: what happened when, as marks.
+
+    Raises:
+        BadInputError: before anything is started.
+        DownloadError, StorageError, BrokerError: Kafka cannot start here; each with the remedy.
+    """
+
+    def __init__(self, where: str | None = None, *, brokers: int = 1, progress: bool = True):
+        began = time.monotonic()
+        if not isinstance(brokers, int) or not 1 <= brokers <= MOST_BROKERS:
+            raise BadInputError("lab.brokers", brokers=brokers)
+        kind = clusters.choose(where)
+        # the client's import takes as long as half a start: let the two overlap
+        threading.Thread(target=_import_client, daemon=True).start()
+        self.journal = Journal()
+        self._cluster: Cluster = kind(brokers, progress=progress)
+        try:
+            self._cluster.on_event = _marker(self.journal)
+            _round_trip(self._cluster, brokers)
+        except BaseException:
+            self._cluster.close()
+            raise
+        self.ready_seconds = time.monotonic() - began
+        self._reports = Reports()
+        self._parts: dict[str, Any] = {"cluster": self._cluster}
+        self._making = threading.Lock()
+        self._finalizer = weakref.finalize(self, _close_parts, self._parts)
+        self._cluster.train_in_background()
+
+    # -- connecting, topics, groups ---------------------------------------------------------
+
+    @property
+    def connection(self) -> dict:
+        """The keyword arguments for any kafka-python client (a copy)."""
+        return dict(self._open().connection)
+
+    def topic(self, name: str, partitions: int = 1, replication: int = 1, **configs: object) -> str:
+        """Make a fresh topic, and return its real name when every partition has a leader.
+
+        A topic that has the name already is deleted first, with its records and the offsets that
+        groups committed for it, so that a cell can be run again.
+
+        Args:
+            name: 1 to 249 of a-z A-Z 0-9 . _ -
+            partitions: how many, 1 to 1000.
+            replication: replicas of each partition, at most the number of brokers.
+            **configs: Kafka's settings of topics, _ for the dots: ``retention_ms=60000``.
+
+        Returns:
+            The name to give to clients; on a shared cluster it begins with your prefix.
+
+        Raises:
+            BadInputError: a name, a number or a setting that Kafka would refuse.
+            BrokerError: Kafka does not answer.
+        """
+        cluster = self._open()
+        real = self._real_topic(name)
+        if isinstance(partitions, bool) or not isinstance(partitions, int):
+            raise BadInputError("lab.topic_partitions", partitions=partitions)
+        if not 1 <= partitions <= MOST_PARTITIONS:
+            raise BadInputError("lab.topic_partitions", partitions=partitions)
+        if isinstance(replication, bool) or not isinstance(replication, int) or replication < 1:
+            raise BadInputError("lab.topic_replication_low", replication=replication)
+        brokers = len(cluster.nodes)
+        if replication > brokers:
+            raise BadInputError("lab.topic_replication", replication=replication, brokers=brokers)
+        settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
+        from lab_env.topics import make_fresh
+
+        with self._answers():
+            make_fresh(self.connection, real, partitions, replication, settings)
+        return real
+
+    def group(self, name: str) -> str:
+        """Return the real name of a consumer group: on a shared cluster it bears your prefix."""
+        if not isinstance(name, str) or not name:
+            raise BadInputError("lab.group_name", name=name)
+        return self._open().prefix + name
+
+    def _real_topic(self, name: str) -> str:
+        if not isinstance(name, str) or not TOPIC_NAME.fullmatch(name) or name in (".", ".."):
+            proposal = re.sub(r"[^A-Za-z0-9._-]+", "-", str(name)).strip("-.")[:249] or "flights"
+            raise BadInputError("lab.topic_name", name=name, proposal=proposal)
+        prefix = self._open().prefix
+        return name if prefix and name.startswith(prefix) else prefix + name
+
+    def records(self, topic: str, *, limit: int = 1_000_000) -> "pd.DataFrame":
+        """Return the records that a topic holds now, without a group and without a commit.
+
+        Args:
+            topic: the real name of the topic.
+            limit: how many records at the most.
+
+        Returns:
+            DataFrame: partition int64, offset int64, timestamp datetime64[ms, UTC], key str, value
+            (what its JSON says, else str, else bytes), headers dict.
+
+        Raises:
+            BadInputError: there is no such topic.
+            BrokerError: Kafka does not answer.
+        """
+        from lab_env.observation import look
+
+        with self._answers():
+            return look.records(self.connection, topic, limit=limit)
+
+    # -- services ---------------------------------------------------------------------------
+
+    def service(
+        self, function, *args, name: str | None = None, copies: int = 1, settings=None
+    ) -> "Service":
+        """Run your function as a service: a real process of its own that shares only messages.
+
+        Args:
+            function: ``function(service, *args)``; ``service.running`` turns False when it is
+                asked to stop, ``service.report(**fields)`` adds a row to `reports`,
+                ``service.settings`` is what ``handle.set(...)`` changes while it runs.
+            *args: handed to the function; they travel, so they must be plain data.
+            name: the service's name, else the function's. One that runs already is replaced.
+            copies: how many to start: name-1, name-2, ...
+            settings: the first values of ``service.settings``.
+
+        Returns:
+            The service (with stop, crash, restart, log, reports), or the list of copies.
+
+        Raises:
+            BadInputError: no such function, or something that cannot travel, named.
+        """
+        self._open()
+        return self.services.start(function, *args, name=name, copies=copies, settings=settings)
+
+    @property
+    def services(self) -> "Services":
+        """What `service` started, by name."""
+        return self._part("services", self._make_services)
+
+    def _make_services(self) -> "Services":
+        from lab_env.service import Services
+
+        return Services(self.journal, self._reports, self._cluster.folder / "services")
+
+    @property
+    def reports(self) -> "pd.DataFrame":
+        """What all services reported: time float64 (s), service str, then a column a field."""
+        return self._reports.frame()
+
+    # -- watching and drawing ---------------------------------------------------------------
+
+    def watch(self, *topics: str, groups: tuple[str, ...] | list[str] = ()) -> "Observer":
+        """Sample topics and groups four times a second, from now on.
+
+        Args:
+            *topics: real names of topics.
+            groups: real names of consumer groups.
+
+        Returns:
+            The observer; its ``offsets``, ``commits``, ``members`` and ``leaders`` are frames.
+        """
+        return self._observer().watch(topics, [groups] if isinstance(groups, str) else groups)
+
+    def _observer(self) -> "Observer":
+        def make():
+            from lab_env.observation.observer import Observer
+
+            return Observer(self._cluster.connection, self.journal)
+
+        return self._part("observer", make)
+
+    @property
+    def show(self) -> "Show":
+        """The live pictures: ``lab.show.throughput(...)``, ``.lag(...)`` and so on."""
+        observer = self._observer()
+
+        def make():
+            from lab_env.figures import Show
+
+            return Show(observer, self._reports, self.journal)
+
+        return self._part("show", make)
+
+    def mark(self, text: str) -> Mark:
+        """Write ``text`` into the time axis of every picture, at this moment."""
+        return self.journal.mark(text)
+
+    def span(self, text: str):
+        """Shade the time axis of every picture, with ``text``, as long as the with block lasts."""
+        return self.journal.span(text)
+
+    # -- faults and growth ------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> dict[int, str]:
+        """The state of each broker by node id: "running", "paused", "stopped" or "dead"."""
+        return self._cluster.nodes
+
+    def kill(self, node: int) -> None:
+        """End a broker without warning, as a power cut does."""
+        self._open().kill(node)
+
+    def stop(self, node: int) -> None:
+        """Let a broker leave in good order."""
+        self._open().stop(node)
+
+    def start(self, node: int) -> None:
+        """Start a broker again, with what it had on disk; returns when its port answers."""
+        self._open().start(node)
+
+    def pause(self, node: int) -> None:
+        """Freeze a broker: not dead, and not alive."""
+        self._open().pause(node)
+
+    def resume(self, node: int) -> None:
+        """Let a frozen broker go on."""
+        self._open().resume(node)
+
+    def add_broker(self) -> int:
+        """Add a broker to the cluster and return its node id."""
+        return self._open().add_broker()
+
+    def log(self, node: int = 1, lines: int = 20) -> str:
+        """Return the last lines of a broker's log."""
+        return self._open().log(node, lines)
+
+    # -- life -------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lab has been closed."""
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """End everything the lab started, in under 2 seconds. Can be called again."""
+        self._finalizer()
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __reduce__(self):
+        # a service's function may name `lab`: what travels is the connection alone
+        return LabInService, (self.connection, self._cluster.prefix)
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return say("lab.summary_closed", way=self._cluster.way)
+        brokers = ", ".join(
+            say("lab.summary_broker", node=node, state=say(f"clusters.state_{state}"))
+            for node, state in self.nodes.items()
+        )
+        return say(
+            "lab.summary",
+            way=self._cluster.way,
+            brokers=brokers,
+            address=",".join(self._cluster.connection["bootstrap_servers"]),
+            seconds=f"{self.ready_seconds:.1f}",
+        )
+
+    def _open(self) -> "Cluster":
+        if self.closed:
+            raise ClosedError("lab.closed")
+        return self._cluster
+
+    def _part(self, name: str, make):
+        """Return a part of the lab, made when it is first used."""
+        with self._making:
+            if name not in self._parts:
+                self._open()
+                self._parts[name] = make()
+            return self._parts[name]
+
+    @contextlib.contextmanager
+    def _answers(self):
+        """Say in a sentence what is wrong when Kafka does not answer within the block."""
+        from kafka.errors import KafkaError
+
+        states = set(self.nodes.values())
+        if "running" not in states:  # nobody is there to ask: do not wait for a timeout
+            raise BrokerError("lab.no_answer", why=self._cluster.trouble())
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            why = self._cluster.trouble() or say("lab.no_answer_unknown")
+            raise BrokerError("lab.no_answer", why=why) from error
+
+
+class LabInService:
+    """What a service's process sees of the lab: how to connect, and how things are called.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        prefix: what topics and groups begin with.
+    """
+
+    def __init__(self, connection: dict, prefix: str):
+        self.connection = connection
+        self._prefix = prefix
+
+    def group(self, name: str) -> str:
+        """Return the real name of a consumer group."""
+        return self._prefix + name
+
+    def __reduce__(self):
+        return LabInService, (self.connection, self._prefix)
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise BadInputError("lab.in_service")
+
+
+def _import_client() -> None:
+    with contextlib.suppress(Exception):  # the same error comes again where it can be told
+        import kafka  # noqa: F401
+
+
+def _marker(journal: Journal):
+    """Return what writes a cluster's events into a journal, and holds nothing else."""
+
+    def mark(kind: str, node: int, text: str) -> None:
+        journal.mark(text, kind, f"broker {node}")
+
+    return mark
+
+
+def _round_trip(cluster: "Cluster", brokers: int) -> None:
+    from lab_env.clusters.ready import round_trip
+
+    round_trip(cluster.connection, brokers=brokers, prefix=cluster.prefix, trouble=cluster.trouble)
+
+
+def _close_parts(parts: dict[str, Any]) -> None:
+    """Close what a lab made, pictures first (they draw a last frame), the cluster last."""
+    for name in ("show", "services", "observer", "cluster"):
+        part = parts.get(name)
+        if part is not None:
+            with contextlib.suppress(Exception):  # one that fails must not keep the others open
+                part.close()

@@ -1,0 +1,1 @@
+"""The broker, observed: samples four times a second, and single looks, through clients alone."""

@@ -1,0 +1,121 @@
+"""Single looks at the broker, for checks and for a student who asks: records, groups, topics."""
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from lab_env.errors import BadInputError, BrokerError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
+
+
+def records(
+    connection: dict, topic: str, *, limit: int = 1_000_000, seconds: float = 30.0
+) -> "pd.DataFrame":
+    """Return the records that ``topic`` holds now, oldest first in each partition.
+
+    Reads without a group, so nothing is committed and nobody's partitions move.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        topic: real name of the topic.
+        limit: how many records at the most.
+        seconds: the deadline.
+
+    Returns:
+        DataFrame: partition int64, offset int64, timestamp datetime64[ms, UTC], key (str or None),
+        value (what the JSON says, else str, else bytes, None for a tombstone), headers (dict of
+        str to str).
+
+    Raises:
+        BadInputError: there is no such topic.
+        BrokerError: the deadline passed.
+    """
+    import pandas as pd
+    from kafka import KafkaConsumer, TopicPartition
+
+    deadline = time.monotonic() + seconds
+    rows: list[tuple] = []
+    consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
+    with contextlib.closing(consumer):
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise BadInputError("lab.no_such_topic", topic=topic)
+        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        starts = consumer.beginning_offsets(places)
+        for place in places:
+            consumer.seek(place, starts[place])
+        # the position and not the count of records: markers and compaction leave gaps
+        while len(rows) < limit and any(consumer.position(p) < ends[p] for p in places):
+            if time.monotonic() > deadline:
+                raise BrokerError("lab.read_timeout", topic=topic, seconds=f"{seconds:.0f}")
+            for batch in consumer.poll(timeout_ms=200).values():
+                rows += [
+                    (
+                        r.partition,
+                        r.offset,
+                        r.timestamp,
+                        text_of(r.key),
+                        value_of(r.value),
+                        {name: text_of(value) for name, value in r.headers or ()},
+                    )
+                    for r in batch
+                    if r.offset < ends[TopicPartition(topic, r.partition)]
+                ]
+    frame = pd.DataFrame(rows[:limit], columns=RECORD_COLUMNS)
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
+    frame = frame.astype({"partition": "int64", "offset": "int64"})
+    return frame.sort_values(["partition", "offset"], ignore_index=True)
+
+
+def text_of(data: bytes | None) -> Any:
+    """Return bytes as text, or as they are if they are no text."""
+    if data is None:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
+
+
+def value_of(data: bytes | None) -> Any:
+    """Return what the JSON in ``data`` says, else its text, else the bytes."""
+    text = text_of(data)
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+
+
+def committed(connection: dict, group: str, topic: str) -> dict[int, int]:
+    """Return what ``group`` has committed of ``topic``: the next offset to read by partition."""
+    from kafka import KafkaAdminClient
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        offsets = admin.list_group_offsets(group)[group]
+    return {p.partition: o.offset for p, o in offsets.items() if p.topic == topic and o.offset >= 0}
+
+
+def end_offsets(connection: dict, topic: str) -> dict[int, int]:
+    """Return the offset that the next record will get, by partition; empty if no such topic."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    with contextlib.closing(KafkaConsumer(**connection)) as consumer:
+        partitions = consumer.partitions_for_topic(topic) or ()
+        ends = consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
+    return {place.partition: offset for place, offset in ends.items()}
+
+
+def groups(connection: dict) -> dict[str, dict]:
+    """Return every consumer group that the cluster knows, described, by name."""
+    from kafka import KafkaAdminClient
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        names = [group["group_id"] for group in admin.list_groups()]
+        return admin.describe_groups(names) if names else {}

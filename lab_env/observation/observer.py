@@ -1,0 +1,311 @@
+"""The observer: a thread that samples topics and groups four times a second, for any client."""
+
+import contextlib
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lab_env.journal import Journal
+from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PERIOD = 0.25  # seconds between samples
+STARTS_EVERY = 4  # the oldest offsets move seldom: read them once a second
+CALL_MS = 2000  # a broker that is silent for longer is not answering
+
+
+class Observer:
+    """Samples the broker through an admin client of its own, in a thread of its own.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        journal: gives the clock.
+    """
+
+    def __init__(self, connection: dict, journal: Journal):
+        self._connection = connection
+        self._journal = journal
+        self._topics: list[str] = []
+        self._groups: list[str] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.samples: list[Sample] = []
+
+    def watch(self, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> "Observer":
+        """Add topics and groups to what is sampled, and start sampling if it has not begun.
+
+        Args:
+            topics: real names of topics; one that does not exist (yet) is left out of the samples.
+            groups: real names of consumer groups; one that does not exist (yet) has state "Dead".
+
+        Returns:
+            This observer.
+        """
+        with self._lock:
+            self._topics += [name for name in topics if name not in self._topics]
+            self._groups += [name for name in groups if name not in self._groups]
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="lab-observer", daemon=True)
+                self._thread.start()
+        return self
+
+    def after(self, count: int) -> list[Sample]:
+        """Return the samples after the first ``count``, so that a picture reads only the new."""
+        return self.samples[count:]
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the broker last answered about topics; 0 while nothing was sampled."""
+        if not self.samples:
+            return 0.0
+        last = self.samples[-1]
+        return self._journal.now() - last.time + last.stale.get("topics", 0.0)
+
+    def close(self, seconds: float = 1.0) -> None:
+        """End the thread; a call that hangs is left to its own timeout (the thread is a daemon)."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+
+    # -- sampling, in the thread ------------------------------------------------------------
+
+    def _run(self) -> None:
+        from lab_env.clusters.ready import quiet_kafka
+
+        with quiet_kafka():
+            look = _Look(self._connection)
+            count = 0
+            while not self._stop.is_set():
+                began = self._journal.now()
+                with self._lock:
+                    topics, groups = list(self._topics), list(self._groups)
+                last = self.samples[-1] if self.samples else None
+                sample = look.sample(
+                    began, topics, groups, last, with_starts=count % STARTS_EVERY == 0
+                )
+                if not self._stop.is_set():
+                    self.samples.append(sample)
+                count += 1
+                self._stop.wait(max(PERIOD - (self._journal.now() - began), 0.02))
+            look.close()
+
+    # -- histories, built on read -----------------------------------------------------------
+
+    @property
+    def offsets(self) -> "pd.DataFrame":
+        """End offsets: time float64 (s), topic str, partition int64, end_offset int64 (records),
+        stale_for float64 (s since it was really read; 0 is fresh).
+        """
+        return _frame(
+            ["time", "topic", "partition", "end_offset", "stale_for"],
+            (
+                (s.time, topic, partition, end, s.stale.get("topics", 0.0))
+                for s in list(self.samples)
+                for (topic, partition), end in s.ends.items()
+            ),
+        )
+
+    @property
+    def commits(self) -> "pd.DataFrame":
+        """Committed offsets: time float64 (s), group str, topic str, partition int64,
+        committed int64, lag int64 (records), member str ("" if nobody owns the partition),
+        stale_for float64 (s).
+        """
+        return _frame(
+            ["time", "group", "topic", "partition", "committed", "lag", "member", "stale_for"],
+            (
+                (
+                    s.time,
+                    name,
+                    place[0],
+                    place[1],
+                    offset,
+                    max(s.ends.get(place, offset) - offset, 0),
+                    group.owners.get(place, ""),
+                    s.stale.get(name, 0.0),
+                )
+                for s in list(self.samples)
+                for name, group in s.groups.items()
+                for place, offset in group.committed.items()
+            ),
+        )
+
+    @property
+    def members(self) -> "pd.DataFrame":
+        """Groups' members: time float64 (s), group str, state str (Kafka's name), member str,
+        partitions int64 (how many it owns), stale_for float64 (s). A row a member.
+        """
+        return _frame(
+            ["time", "group", "state", "member", "partitions", "stale_for"],
+            (
+                (
+                    s.time,
+                    name,
+                    group.state,
+                    member,
+                    sum(owner == member for owner in group.owners.values()),
+                    s.stale.get(name, 0.0),
+                )
+                for s in list(self.samples)
+                for name, group in s.groups.items()
+                for member in group.members
+            ),
+        )
+
+    @property
+    def leaders(self) -> "pd.DataFrame":
+        """Replicas: time float64 (s), topic str, partition int64, leader int64 (node id, -1 none),
+        replicas tuple of int, isr tuple of int (the in-sync replicas), stale_for float64 (s).
+        """
+        return _frame(
+            ["time", "topic", "partition", "leader", "replicas", "isr", "stale_for"],
+            (
+                (s.time, topic, partition, *replicas, s.stale.get("topics", 0.0))
+                for s in list(self.samples)
+                for (topic, partition), replicas in s.leaders.items()
+            ),
+        )
+
+
+def _frame(columns, rows) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+class _Look:
+    """One admin client and what it can tell; made anew after any error.
+
+    A client goes on failing for a group as long as the broker is down that coordinated it, even
+    when another has taken over; a new client finds the new coordinator.
+    """
+
+    def __init__(self, connection: dict):
+        self._connection = connection
+        self._admin = None
+
+    def close(self) -> None:
+        if self._admin is not None:
+            with contextlib.suppress(Exception):
+                self._admin.close()
+        self._admin = None
+
+    def _client(self):
+        if self._admin is None:
+            from kafka import KafkaAdminClient
+
+            self._admin = KafkaAdminClient(
+                **self._connection
+                | {
+                    "client_id": "lab-observer",
+                    "request_timeout_ms": CALL_MS,
+                    "bootstrap_timeout_ms": CALL_MS,
+                    "reconnect_backoff_ms": 50,
+                    "reconnect_backoff_max_ms": 300,
+                }
+            )
+        return self._admin
+
+    def sample(
+        self,
+        now: float,
+        topics: list[str],
+        groups: list[str],
+        last: Sample | None,
+        *,
+        with_starts: bool,
+    ) -> Sample:
+        """Look at all that is watched; keep the last value of what cannot be read."""
+        stale: dict[str, float] = {}
+        error = ""
+        try:
+            leaders, ends, starts = self._read_topics(topics, last, with_starts)
+        except Exception as caught:  # any failure is a fact to show, never an end of sampling
+            self.close()
+            error = repr(caught)
+            leaders, ends, starts = (last.leaders, last.ends, last.starts) if last else ({},) * 3
+            stale["topics"] = _age("topics", now, last)
+        read: dict[str, GroupSample] = {}
+        for group in groups:
+            if "topics" in stale:  # no broker answers: do not wait once more for each group
+                caught_here = True
+            else:
+                try:
+                    read[group] = self._read_group(group)
+                    caught_here = False
+                except Exception as caught:
+                    self.close()
+                    error = error or repr(caught)
+                    caught_here = True
+            if caught_here:
+                read[group] = last.groups.get(group, GroupSample()) if last else GroupSample()
+                stale[group] = _age(group, now, last)
+        if last is not None:  # equal values share one object: an hour of samples stays small
+            leaders = last.leaders if leaders == last.leaders else leaders
+            ends = last.ends if ends == last.ends else ends
+            starts = last.starts if starts == last.starts else starts
+            read = {
+                name: last.groups[name] if last.groups.get(name) == group else group
+                for name, group in read.items()
+            }
+        return Sample(now, ends, starts, leaders, read, stale, error)
+
+    def _read_topics(
+        self, topics: list[str], last: Sample | None, with_starts: bool
+    ) -> tuple[dict[Place, Replicas], dict[Place, int], dict[Place, int]]:
+        from kafka import TopicPartition
+        from kafka.admin import OffsetSpec
+
+        if not topics:
+            return {}, {}, {}
+        leaders: dict[Place, Replicas] = {}
+        for topic in self._client().describe_topics(topics):
+            for p in topic["partitions"]:
+                leaders[topic["name"], p["partition_index"]] = Replicas(
+                    p["leader_id"], tuple(p["replica_nodes"]), tuple(sorted(p["isr_nodes"]))
+                )
+        # a partition without a leader makes the whole call fail: ask for the others
+        led = [TopicPartition(*place) for place, r in leaders.items() if r.leader >= 0]
+
+        def offsets(spec) -> dict[Place, int]:
+            if not led:
+                return {}
+            found = self._client().list_partition_offsets(dict.fromkeys(led, spec))
+            return {(p.topic, p.partition): o.offset for p, o in found.items()}
+
+        known_ends = last.ends if last else {}
+        known_starts = last.starts if last else {}
+        ends = offsets(OffsetSpec.LATEST)
+        starts = offsets(OffsetSpec.EARLIEST) if with_starts else {}
+        return (
+            leaders,
+            {place: ends.get(place, known_ends.get(place, 0)) for place in leaders},
+            {place: starts.get(place, known_starts.get(place, 0)) for place in leaders},
+        )
+
+    def _read_group(self, group: str) -> GroupSample:
+        found = self._client().describe_groups([group])[group]
+        state = found["group_state"]
+        if state == "Dead":
+            return GroupSample(state=state)
+        offsets = self._client().list_group_offsets(group)[group]
+        committed = {(p.topic, p.partition): o.offset for p, o in offsets.items() if o.offset >= 0}
+        owners: dict[Place, str] = {}
+        members = []
+        for member in found["members"]:
+            members.append(member["client_id"])
+            assignment = member["member_assignment"] or {}
+            for topic in assignment.get("assigned_partitions", ()):
+                for partition in topic["partitions"]:
+                    owners[topic["topic"], partition] = member["client_id"]
+        return GroupSample(state, committed, owners, tuple(sorted(members)))
+
+
+def _age(key: str, now: float, last: Sample | None) -> float:
+    """Return for how long ``key`` has not been read."""
+    if last is None:
+        return 0.001
+    return now - last.time + last.stale.get(key, 0.0)

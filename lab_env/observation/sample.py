@@ -1,0 +1,63 @@
+"""One look at the broker: plain data, so that pictures and frames can both be made of it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Place = tuple[str, int]  # (topic, partition)
+
+
+class Replicas(NamedTuple):
+    """Who keeps a partition: node ids; ``leader`` is -1 while there is none."""
+
+    leader: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSample:
+    """A consumer group at one moment.
+
+    ``state`` as Kafka names it (Stable, PreparingRebalance, Empty, Dead, ...), ``committed`` the
+    offset by partition, ``owners`` the member's name (its client id) by partition, ``members`` the
+    names of all members, also of those that own nothing.
+    """
+
+    state: str = ""
+    committed: dict[Place, int] = field(default_factory=dict)
+    owners: dict[Place, str] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The watched topics and groups at ``time`` (seconds on the lab's clock).
+
+    What could not be read this time keeps its last value, and ``stale`` says for how long
+    (seconds): its keys are "topics" and the names of groups. ``error`` says why, or is "".
+    """
+
+    time: float
+    ends: dict[Place, int]  # the offset that the next record will get
+    starts: dict[Place, int]  # the offset of the oldest record that is kept
+    leaders: dict[Place, Replicas]
+    groups: dict[str, GroupSample]
+    stale: dict[str, float]
+    error: str = ""
+
+    def produced(self, topic: str) -> int:
+        """Return how many offsets of ``topic`` have been given out, over all partitions."""
+        return sum(end for (name, _), end in self.ends.items() if name == topic)
+
+    def consumed(self, topic: str, group: str) -> int:
+        """Return up to where ``group`` has committed ``topic``, summed over partitions."""
+        committed = self.groups.get(group, GroupSample()).committed
+        return sum(
+            max(committed.get(place, 0), self.starts.get(place, 0))
+            for place in self.ends
+            if place[0] == topic
+        )
+
+    def lag(self, topic: str, group: str) -> int:
+        """Return how many records of ``topic`` the group has still before it."""
+        return max(self.produced(topic) - self.consumed(topic, group), 0)

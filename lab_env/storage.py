@@ -1,0 +1,156 @@
+"""Where the lab keeps things on disk: one folder a user, one a running lab; and what is swept."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from lab_env.clusters.supervisor import try_lock, unlock
+from lab_env.errors import StorageError
+
+HOME_VARIABLE = "KAFKA_LAB_HOME"
+
+
+def home() -> Path:
+    """Return the lab's folder of this user: ``KAFKA_LAB_HOME``, or the system's cache folder."""
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("kafka-lab", appauthor=False)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{uuid.uuid4().hex[:8]}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def labs() -> Path:
+    """Return the folder that holds the running labs' folders.
+
+    A home that cannot be written (read-only, full) is replaced by the system's temporary folder,
+    so that jars that someone else has put into a shared home can still be used.
+    """
+    folder = home() / "labs"
+    return folder if _writable(folder) else Path(tempfile.gettempdir()) / "kafka-lab" / "labs"
+
+
+def new_lab_folder() -> Path:
+    """Return a path for a new lab; the supervisor makes the folder once it holds its lock.
+
+    Raises:
+        StorageError: not even the temporary folder can be written.
+    """
+    folder = labs()
+    if not _writable(folder):
+        raise StorageError("storage.not_writable", folder=folder, variable=HOME_VARIABLE)
+    return folder / f"{time.strftime('%H%M%S')}-{uuid.uuid4().hex[:8]}"
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock file beside a lab's folder, held by the lab's supervisor while it lives."""
+    return folder.with_name(folder.name + ".lock")
+
+
+def sweep() -> list[Path]:
+    """Remove what dead labs left: processes that name their folder, then the folder.
+
+    Only folders whose lock is free are touched. A supervisor takes the lock before it makes the
+    folder, so a living lab is never taken for a dead one.
+
+    Returns:
+        The folders that were removed.
+    """
+    removed = []
+    # the temporary folder too: a lab may have had to go there
+    for place in {labs(), Path(tempfile.gettempdir()) / "kafka-lab" / "labs"}:
+        for folder in place.glob("*-*/") if place.is_dir() else ():
+            lock = lock_of(folder)
+            handle = try_lock(lock)
+            if handle is None:
+                continue
+            try:
+                end_processes_of(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                unlock(handle)
+                with contextlib.suppress(OSError):
+                    lock.unlink()
+            removed.append(folder)
+    return removed
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kill every process whose command line names ``folder``, and wait until they are gone."""
+    import psutil
+
+    mark = str(folder) + os.sep
+    ended = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(mark in word for word in process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=5)
+
+
+def size(folder: Path) -> int:
+    """Return how many bytes the files below ``folder`` take."""
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if file.is_file():
+                total += file.stat().st_size
+    return total
+
+
+def clean(*, everything: bool = False) -> list[tuple[Path, int]]:
+    """Free what the lab keeps on disk and no living lab uses.
+
+    Args:
+        everything: also the jars and the AOT caches of the Kafka in use, which the next start has
+            to fetch and make again.
+
+    Returns:
+        What was removed: (path, bytes).
+    """
+    from lab_env.clusters import jars
+
+    freed = []
+    for folder in labs().glob("*-*/"):
+        handle = try_lock(lock_of(folder))
+        if handle is not None:
+            freed.append((folder, size(folder)))
+            unlock(handle)
+    sweep()
+    keep = set() if everything else {jars.folder()}
+    for folder in (home() / "kafka").glob("*"):
+        if folder.is_dir() and folder not in keep:
+            freed.append((folder, size(folder)))
+            shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path):
+    """Turn the system's errors about a full or read-only disk into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise StorageError("storage.full", folder=folder, variable=HOME_VARIABLE) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise StorageError(
+                "storage.not_writable", folder=folder, variable=HOME_VARIABLE
+            ) from error
+        raise

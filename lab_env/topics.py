@@ -1,0 +1,67 @@
+"""Making topics: fresh, and ready when the caller hears of them."""
+
+import contextlib
+import re
+import time
+
+from lab_env.errors import BadInputError, BrokerError
+
+SECONDS = 20.0
+
+
+def make_fresh(
+    connection: dict, name: str, partitions: int, replication: int, configs: dict[str, str]
+) -> None:
+    """Delete the topic if it exists, make it, and return when every partition has a leader.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        name: real name.
+        partitions, replication: as Kafka means them.
+        configs: settings by Kafka's names.
+
+    Raises:
+        BadInputError: Kafka refused a setting.
+        BrokerError: not ready within 20 seconds.
+        KafkaError: Kafka does not answer.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.errors import (
+        InvalidConfigurationError,
+        TopicAlreadyExistsError,
+        UnknownTopicOrPartitionError,
+    )
+
+    wanted = {
+        "num_partitions": partitions,
+        "replication_factor": replication,
+        "configs": configs,
+    }
+    deadline = time.monotonic() + SECONDS
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        while True:
+            with contextlib.suppress(UnknownTopicOrPartitionError):
+                admin.delete_topics([name])
+            try:
+                admin.create_topics({name: wanted}, wait_for_metadata=True)
+                break
+            except InvalidConfigurationError as error:
+                found = re.search(r"error_message=(['\"])(.*?)\1, topic_config", str(error))
+                why = found.group(2) if found else "?"
+                raise BadInputError("lab.topic_config", name=name, why=why) from error
+            except TopicAlreadyExistsError as error:
+                # a client that still asks for the old topic made Kafka create it again
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=error
+                    ) from error
+                time.sleep(0.05)
+        while True:
+            found = admin.describe_topics([name])[0]["partitions"]
+            if len(found) == partitions and all(p["leader_id"] >= 0 for p in found):
+                return
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=found
+                )
+            time.sleep(0.05)

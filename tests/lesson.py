@@ -1,0 +1,110 @@
+"""A lesson in a test: run it as a student would, cell by cell, with a right or a wrong answer."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from testbook import testbook
+
+from lab_env.lessons import exercises
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute
+
+
+class Lesson:
+    """An open lesson with a live kernel."""
+
+    def __init__(self, client):
+        self.client = client
+        self.exercises = exercises(client.nb)
+        self._next = 0
+
+    def run(self, until: int | None = None) -> None:
+        """Run the cells that have not run yet, up to (not including) index ``until``."""
+        stop = len(self.client.cells) if until is None else until
+        while self._next < stop:
+            self.client.execute_cell(self._next)
+            self._next += 1
+
+    def run_to_exercise(self, number: int) -> None:
+        """Run all that stands before the stub of exercise ``number`` (1 is the first)."""
+        self.run(self.exercises[number - 1][0])
+
+    def attempt(self, number: int, code: str | None = None) -> "Answer":
+        """Work on an exercise and ask its check.
+
+        Args:
+            number: 1 is the first exercise.
+            code: what the student wrote in place of the stub; None runs the stub as it stands.
+        """
+        stub, check, _ = self.exercises[number - 1]
+        self.run_to_exercise(number)
+        if code is None:
+            self.client.execute_cell(stub)
+        else:
+            self.execute(code)
+        self.client.execute_cell(check)
+        self._next = max(self._next, check + 1)
+        return Answer(self.output(check))
+
+    def solution(self, number: int) -> str:
+        """Return the code of an exercise's solution."""
+        return self.exercises[number - 1][2]
+
+    def output(self, index: int) -> str:
+        """Return the plain text of all outputs of a cell."""
+        texts = []
+        for output in self.client.cells[index].get("outputs", ()):
+            if output.output_type == "stream":
+                texts.append(output.text)
+            elif output.output_type == "error":
+                texts.append("\n".join(output.traceback))
+            else:
+                texts.append(output.get("data", {}).get("text/plain", ""))
+        return "\n".join(texts)
+
+    def index(self, tag_or_id: str) -> int:
+        """Return the index of the one cell with that id or tag."""
+        found = [
+            i
+            for i, cell in enumerate(self.client.cells)
+            if cell.get("id") == tag_or_id or tag_or_id in cell.metadata.get("tags", ())
+        ]
+        assert len(found) == 1, f"{len(found)} cells with id or tag {tag_or_id!r}"
+        return found[0]
+
+    def execute(self, code: str) -> str:
+        """Run code in the lesson's kernel, as if typed into a new cell; return its text output."""
+        node = self.client.inject(code, run=True, pop=True)
+        return "".join(o.get("text", "") for o in node.get("outputs", ()))
+
+    def value(self, expression: str):
+        """Return the value of an expression in the lesson's kernel (through JSON)."""
+        marker = "value-of-expression:"
+        text = self.execute(
+            f"import json as _json; print({marker!r} + _json.dumps({expression}, default=str))"
+        )
+        return json.loads(text.split(marker)[-1])
+
+
+class Answer:
+    """What a check showed."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    @property
+    def passed(self) -> bool:
+        """Whether it said that the exercise is done."""
+        assert ("✓" in self.text) != ("✗" in self.text), self.text
+        return "✓" in self.text
+
+
+@contextmanager
+def open_lesson(number: str, seconds: int = SECONDS):
+    """Open a lesson (by its two digits) with a kernel of its own; nothing has run yet."""
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    with testbook(path, execute=False, timeout=seconds) as client:
+        client.nb.metadata["path"] = str(NOTEBOOKS)
+        yield Lesson(client)
