@@ -98,6 +98,11 @@ def run(
             ended = say("runner.timeout", seconds=seconds)
         except DeadKernelError:
             ended = say("runner.dead")
+        except AssertionError:
+            if client.km is not None:
+                raise
+            # nbclient ends the kernel on Ctrl-C, and then trips over its absence
+            raise KeyboardInterrupt from None
     failures = _failures(notebook, last=at)
     if ended:  # the cell's own error, if any, only says that it was interrupted
         failures = [failure for failure in failures if failure.cell != at]

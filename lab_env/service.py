@@ -364,8 +364,11 @@ class Service:
     def _raise_failure(self) -> None:
         if notice := self._run.notice:
             notice.told = True
-            log = self._run.tail(5) or say("service.empty_log")
-            raise ServiceError("service.failed_log", error=notice.text, log=log)
+            before, found, _ = self._run.tail(LOG_LINES).rpartition("Traceback (most recent call")
+            if found and before:  # the stack trace says in many lines what the error says in one
+                log = "\n".join(before.splitlines()[-5:])
+                raise ServiceError("service.failed_log", error=notice.text, log=log)
+            raise ServiceError("service.failed_only", error=notice.text)
 
     def _forget(self) -> None:
         """Keep the end of the log, which others may now delete."""

@@ -29,7 +29,7 @@ class Lesson:
 
     def run_to_exercise(self, number: int) -> None:
         """Run all that stands before the stub of exercise ``number`` (1 is the first)."""
-        self.run(self.exercises[number - 1][0])
+        self.run(self.exercises[number - 1].cell)
 
     def attempt(self, number: int, code: str | None = None) -> "Answer":
         """Work on an exercise and ask its check.
@@ -38,19 +38,19 @@ class Lesson:
             number: 1 is the first exercise.
             code: what the student wrote in place of the stub; None runs the stub as it stands.
         """
-        stub, check, _ = self.exercises[number - 1]
+        exercise = self.exercises[number - 1]
         self.run_to_exercise(number)
         if code is None:
-            self.client.execute_cell(stub)
+            self.client.execute_cell(exercise.cell)
         else:
             self.execute(code)
-        self.client.execute_cell(check)
-        self._next = max(self._next, check + 1)
-        return Answer(self.output(check))
+        self.client.execute_cell(exercise.check)
+        self._next = max(self._next, exercise.check + 1)
+        return Answer(self.output(exercise.check))
 
     def solution(self, number: int) -> str:
         """Return the code of an exercise's solution."""
-        return self.exercises[number - 1][2]
+        return self.exercises[number - 1].solution
 
     def output(self, index: int) -> str:
         """Return the plain text of all outputs of a cell."""

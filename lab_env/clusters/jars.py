@@ -64,7 +64,8 @@ def key() -> str:
 
 def folder() -> Path:
     """Return the folder of the cache for this lock and this Java."""
-    return storage.home() / "kafka" / key()
+    # resolved, because an AOT cache fits the path that it was made with
+    return (storage.home() / "kafka" / key()).resolve()
 
 
 def jar_folder() -> Path:

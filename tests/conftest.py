@@ -1,0 +1,89 @@
+"""What the tests share: one cache for all, and a watch over what a test leaves behind."""
+
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab_env import storage
+from lab_env.clusters import embedded, jars
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory):
+    """Give the tests a home of their own that shares the user's jars and AOT cache.
+
+    Both are fetched and made first, so that no test is about a slow first start; and what is left
+    in this home can only have been left by a test.
+    """
+    jars.ensure()
+    home = tmp_path_factory.mktemp("home")
+    embedded.train(home)
+    (home / "kafka").symlink_to(storage.home() / "kafka")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(storage.HOME_VARIABLE, str(home))
+        patch.delenv("KAFKA_LAB", raising=False)  # a developer's own choice is not tested
+        yield home
+
+
+def ours() -> set[int]:
+    """Return the processes that descend from this one and live."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.add(process.pid)
+        except psutil.Error:
+            pass
+    return found
+
+
+def javas() -> set[int]:
+    """Return every JVM of these tests that lives, whoever its parent is."""
+    found = set()
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or ()
+        if process.info["status"] != psutil.STATUS_ZOMBIE and "kafka.Kafka" in words:
+            if words[-1].startswith(str(storage.home())):
+                found.add(process.pid)
+    return found
+
+
+def lab_folders() -> set[Path]:
+    """Return the folders of labs that are on disk."""
+    return set(storage.labs().glob("*-*/"))
+
+
+def wait_until(condition, seconds: float = 10.0):
+    """Return the condition's first true value; fail after a generous deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"not within {seconds} s: {condition}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request):
+    """Fail a test that leaves a process, a thread, a folder or a JVM (with its ports) behind."""
+    before = ours(), javas(), lab_folders(), set(threading.enumerate())
+    yield
+    if request.node.get_closest_marker("shares_a_lab"):
+        return
+
+    def left():
+        threads = {t for t in threading.enumerate() if not t.daemon or t.name.startswith("lab-")}
+        return [
+            *(ours() - before[0]),
+            *(javas() - before[1]),
+            *(lab_folders() - before[2]),
+            *(threads - before[3]),
+        ]
+
+    deadline = time.monotonic() + 6
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left(), f"left behind: {left()}"

@@ -1,0 +1,66 @@
+"""The set-up files agree: what conda and Binder get is what pyproject.toml says."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+OF_ANOTHER = {  # comes with that one
+    "numpy": "pandas",
+    "requests": "pooch",
+    "traitlets": "ipykernel",
+    "zmq": "ipykernel",
+}
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.search(r"\d+(?:\.\d+)*", text)[0].split(".")))
+
+
+def required() -> set[str]:
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in PROJECT["dependencies"]}
+
+
+def test_conda_takes_everything_from_pyproject():
+    assert CONDA["name"] == PROJECT["name"]
+    assert CONDA["channels"] == ["conda-forge"]
+    names = [line for line in CONDA["dependencies"] if isinstance(line, str)]
+    assert sorted(re.split("[=<>]", name)[0] for name in names) == ["pip", "python"]
+    (pip,) = (line["pip"] for line in CONDA["dependencies"] if isinstance(line, dict))
+    assert pip == ["-e ."]
+
+
+def test_condas_python_is_one_that_pyproject_allows():
+    (python,) = (line for line in CONDA["dependencies"] if str(line).startswith("python="))
+    assert PROJECT["requires-python"].startswith(">=")
+    assert version(python) >= version(PROJECT["requires-python"])
+
+
+def test_every_version_is_settled():
+    for line in PROJECT["dependencies"]:
+        assert re.search(r"==\d|>=\d.*<\d", line), f"{line!r} lets in versions nobody has tried"
+
+
+def test_what_the_package_imports_it_also_asks_for():
+    owners = metadata.packages_distributions()
+    for file in sorted((ROOT / "lab_env").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for name in {module.split(".")[0] for module in modules}:
+                if name in sys.stdlib_module_names or name == "lab_env":
+                    continue
+                owner = {OF_ANOTHER.get(name, name)} | set(owners.get(name, ()))
+                told = f"{file.relative_to(ROOT)} imports {name}, which pyproject.toml lacks"
+                assert {one.lower() for one in owner} & required(), told
