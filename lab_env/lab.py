@@ -216,7 +216,7 @@ class Lab:
         observer = self._observer()
 
         def make():
-            from lab_env.figures import Show
+            from lab_env.pictures import Show
 
             return Show(observer, self._reports, self.journal)
 

@@ -45,9 +45,12 @@ def javas() -> set[int]:
     found = set()
     for process in psutil.process_iter(["cmdline", "status"]):
         words = process.info["cmdline"] or ()
-        if process.info["status"] != psutil.STATUS_ZOMBIE and "kafka.Kafka" in words:
-            if words[-1].startswith(str(storage.home())):
-                found.add(process.pid)
+        if (
+            process.info["status"] != psutil.STATUS_ZOMBIE
+            and "kafka.Kafka" in words
+            and words[-1].startswith(str(storage.home()))
+        ):
+            found.add(process.pid)
     return found
 
 

@@ -51,7 +51,7 @@ def lesson(place, last="'the end'", name="01_good.ipynb"):
     nbformat.write(new_notebook(cells=cells), place / "notebooks" / name)
 
 
-def started(place, *arguments, **variables):
+def started(place, *arguments, stdin=subprocess.DEVNULL, **variables):
     code = (
         "import sys; from lab_env import cli, lessons; from pathlib import Path; "
         "folder = Path(sys.argv.pop(1)); lessons.folder = lambda: folder; cli.main()"
@@ -68,7 +68,7 @@ def started(place, *arguments, **variables):
         [sys.executable, "-c", code, str(place / "notebooks"), *arguments],
         cwd=place,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -277,10 +277,14 @@ def test_lab_opens_jupyterlab_at_the_first_lesson_even_without_kafka(place):
     lesson(place, name="00_start_here.ipynb")
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port = probe.getsockname()[1]
+    import pty  # not on Windows
+
+    keyboard, terminal = pty.openpty()  # Jupyter listens to Ctrl-C only where there is a terminal
     # nobody listens at the mirror, so that Kafka cannot be fetched
     process = started(
         place,
         *("--no-browser", "--port", str(port), "--", "--IdentityProvider.token=secret"),
+        stdin=terminal,
         KAFKA_LAB_MIRROR="http://127.0.0.1:9/",
     )
     said = []
@@ -301,6 +305,8 @@ def test_lab_opens_jupyterlab_at_the_first_lesson_even_without_kafka(place):
         process.wait(timeout=30)
     finally:
         process.kill()
+        os.close(keyboard)
+        os.close(terminal)
     reader.join(timeout=10)
     assert process.returncode == 0
     assert any("JupyterLab opens all the same" in line for line in said)

@@ -28,8 +28,8 @@ def three_flights(lab: "Lab", topic: str) -> Result:
     records = _records(lab, topic)
     if not records:
         return not_yet("start_here.no_records", topic=topic)
-    sent = Counter(_name(record) for record in records)
-    name, times = sent.most_common(1)[0]
+    sent = Counter(_name(record) for record in records if record.value is not None)
+    name, times = sent.most_common(1)[0] if sent else ("", 0)
     if times > 1:
         values = {"topic": topic, "count": len(records), "flight": name, "times": times}
         return not_yet("start_here.sent_twice", **values)
@@ -37,8 +37,9 @@ def three_flights(lab: "Lab", topic: str) -> Result:
         key = "start_here.too_few" if len(records) < 3 else "start_here.too_many"
         return not_yet(key, topic=topic, count=len(records))
     for record in records:
-        if wrong := _wrong_body(record) or _wrong_key(record) or _wrong_header(record):
-            return wrong
+        for wrong in (_wrong_body, _wrong_key, _wrong_header):
+            if (answer := wrong(record)) is not None:
+                return answer
     keys = ", ".join(text_of(record.key) for record in records)
     return passed("start_here.three_flights", topic=topic, keys=keys)
 
@@ -62,9 +63,10 @@ def passed_on(lab: "Lab", source: str, target: str) -> Result:
         key = "start_here.passed_twice" if same else "start_here.passed_many"
         return not_yet(key, target=target, count=len(copies))
     copy = copies[0]
-    wrong = _wrong_copy(copy, originals, wanted) or _wrong_marks(copy, wanted[0])
-    if wrong:
-        return wrong
+    if (answer := _wrong_copy(copy, originals, wanted)) is not None:
+        return answer
+    if (answer := _wrong_marks(copy, wanted[0])) is not None:
+        return answer
     by = text_of(dict(copy.headers)[MARK])
     values = {"flight": _name(copy), "source": source, "target": target, "by": by}
     return passed("start_here.passed_on", **values)
@@ -115,7 +117,7 @@ def _short(value: Any) -> str:
 def _wrong_body(record: "ConsumerRecord") -> Result | None:
     body, offset = value_of(record.value), record.offset
     if isinstance(body, dict):
-        if FLIGHT_FIELDS <= set(body):
+        if set(body) >= FLIGHT_FIELDS:
             return None
         fields = ", ".join(map(str, body)) or "-"
         return not_yet("start_here.body_no_flight", offset=offset, fields=_short(fields))
@@ -140,7 +142,7 @@ def _written_as(value: bytes | None) -> str:
 def _wrong_key(record: "ConsumerRecord") -> Result | None:
     body = value_of(record.value)
     tail, key = str(body["tail_number"]), text_of(record.key)
-    values = {"offset": record.offset, "tail": tail, "key": _short(key)}
+    values = {"offset": record.offset, "tail": tail, "got": _short(key)}
     if key is None:
         name = "key_in_body" if "key" in body else "no_key"
         return not_yet(f"start_here.{name}", **values)
@@ -192,7 +194,7 @@ def _wrong_copy(
     values = {"flight": _name(copy), "wanted": text_of(wanted[0].key)}
     if copy.key is None:
         return not_yet("start_here.key_lost", **values)
-    return not_yet("start_here.key_changed", key=_short(text_of(copy.key)), **values)
+    return not_yet("start_here.key_changed", got=_short(text_of(copy.key)), **values)
 
 
 def _wrong_bytes(copy: "ConsumerRecord", originals: "list[ConsumerRecord]") -> Result:

@@ -22,7 +22,7 @@ from lab_env.messages import say
 HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
 CLUSTER_ID = "kafka-lab-embedded-000"
 START_SECONDS = 60.0  # a broker needs 1 to 3; a machine under load may need ten times that
-READY_LINE = "Kafka Server started"
+READY_LINE = b"Kafka Server started"
 
 JVM = (
     "-Xms64m",
@@ -193,6 +193,19 @@ class Node:
     wanted: bool = False  # whether it should be running: a node that ends unasked is news
     ended: threading.Event = field(default_factory=threading.Event)
     why: str = ""
+    log_read: int = 0  # bytes of the log that were there before this start
+
+    @property
+    def log(self) -> Path:
+        """What Kafka logs; what the JVM itself prints stands in console.log beside it."""
+        return self.folder / "kafka.log"
+
+    def says_ready(self) -> bool:
+        """Return whether Kafka has logged that it is up since it was last launched."""
+        with contextlib.suppress(OSError), open(self.log, "rb") as log:
+            log.seek(self.log_read)
+            return READY_LINE in log.read()
+        return False
 
 
 class Embedded(Cluster):
@@ -345,6 +358,7 @@ class Embedded(Cluster):
         cache = aot_cache()
         aot = (f"-XX:AOTCache={cache}",) if cache.exists() and not _aot_off() else ()
         node.ended.clear()
+        node.log_read = node.log.stat().st_size if node.log.exists() else 0
         node.state, node.wanted, node.why = "starting", True, ""
         self._tell(
             op="start",
@@ -356,9 +370,12 @@ class Embedded(Cluster):
         )
 
     def _wait_until_up(self, node: Node, seconds: float = START_SECONDS) -> None:
-        """Return when the node's port answers; raise at once if its process ends before."""
+        """Return when the node says it is up and its port answers; raise at once if it ends.
+
+        The port alone is not enough: somebody else may listen there.
+        """
         deadline = time.monotonic() + seconds
-        while not answers(node.port):
+        while not (node.says_ready() and answers(node.port)):
             if node.ended.is_set():
                 raise BrokerError(
                     "clusters.died_at_start",

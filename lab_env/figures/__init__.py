@@ -1,110 +1,177 @@
-"""The live pictures: data frames and samples in, moving images out; knows no broker, no process."""
+"""Live pictures of what the observer sees and the services report; nothing here asks a broker."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError, ClosedError
+from lab_env.errors import BadInputError
 from lab_env.messages import say
 
 if TYPE_CHECKING:
-    from lab_env.figures.live import LiveFigure, Stage
+    from lab_env.figures.lag import Lag
+    from lab_env.figures.live import Stage
+    from lab_env.figures.queue import Queue
+    from lab_env.figures.response import ResponseTime
+    from lab_env.figures.throughput import Throughput
     from lab_env.journal import Journal
     from lab_env.observation.observer import Observer
     from lab_env.reports import Reports
 
+KINDS = ("throughput", "lag", "queue", "response_time")
+
 
 class Show:
-    """The live pictures of a lab: each call puts one on the page, where it goes on moving.
+    """What ``lab.show`` is: each method shows a live picture below its cell and returns it.
+
+    A picture goes on while other cells run, pauses when nothing happens, and leaves its last frame
+    in the notebook. Call a method again with the same arguments, and the new picture replaces the
+    old one.
 
     Args:
-        observer: gives samples of the broker.
-        reports: gives what services reported.
-        journal: gives the clock and the marks.
+        observer: samples topics and groups.
+        reports: what the services reported.
+        journal: the clock and the marks.
+        pause_after: seconds without news after which a picture pauses.
 
     Attributes:
-        scale: the size of text and lines; 1 for a laptop, 1.5 for the back of a room.
+        scale: of text and lines in pictures made from now on: 1.0 for a laptop, 1.5 for the back
+            of a room.
     """
 
-    def __init__(self, observer: "Observer", reports: "Reports", journal: "Journal"):
+    def __init__(
+        self,
+        observer: "Observer",
+        reports: "Reports",
+        journal: "Journal",
+        pause_after: float = 60.0,
+    ):
         self.scale = 1.0
         self._observer = observer
-        self._reports = reports
-        self._journal = journal
+        self._parts = observer, reports, journal, pause_after
         self._stage: Stage | None = None
         self._closed = False
 
-    def throughput(self, topic: str, groups=(), by: str = "group") -> "LiveFigure":
-        """Show records/s: produced to a topic, and consumed by group or by member.
+    def throughput(
+        self, topic: str, groups: str | Iterable[str] = (), by: str = "group"
+    ) -> "Throughput":
+        """Show records/s: produced to a topic, and consumed (committed) by groups.
 
         Args:
-            topic: real name.
-            groups: real names of groups that consume it (one name, or several).
-            by: "group" for a line a group, "member" for a line a member.
+            topic: real name, as `lab.topic` returned it.
+            groups: a group's real name, or several.
+            by: "group" for a line a group, "member" for a line a member of the groups, to whom
+                the records of the partitions that it owns are counted.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
         """
+        groups = self._names(topic, groups)
+        if by not in ("group", "member"):
+            raise BadInputError("figures.bad_by", by=by)
         from lab_env.figures.throughput import Throughput
 
-        if by not in ("group", "member"):
-            raise BadInputError("figures.by", by=by)
-        groups = _names(groups)
-        return self._add(Throughput, topic, groups, by, topics=(topic,), groups=groups)
+        return self._on_stage(Throughput, topic, groups, by)
 
-    def lag(self, topic: str, groups) -> "LiveFigure":
-        """Show how many records of a topic each group has still before it.
+    def lag(self, topic: str, groups: str | Iterable[str]) -> "Lag":
+        """Show how many records of a topic wait for each group.
 
         Args:
-            topic: real name.
-            groups: real names of groups (one name, or several).
+            topic: real name, as `lab.topic` returned it.
+            groups: a group's real name, or several.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
         """
+        groups = self._names(topic, groups)
+        if not groups:
+            raise BadInputError("figures.no_group")
         from lab_env.figures.lag import Lag
 
-        groups = _names(groups)
-        return self._add(Lag, topic, groups, topics=(topic,), groups=groups)
+        return self._on_stage(Lag, topic, groups)
 
-    def queue(self, topic: str, group: str) -> "LiveFigure":
-        """Show who handled what, and how many commands wait.
+    def queue(self, topic: str, group: str) -> "Queue":
+        """Show who of a group handles the records of a topic, and how many still wait.
 
-        The rows come from reports that have a field ``handled``; where no service reports one,
-        from what was committed, by the partition's owner.
+        A record is handled when a service says so: ``service.report(handled=record.offset)``.
+        While no service does, what is committed counts for the partition's owner. A row that has
+        a field ``topic`` or ``group`` counts only where these agree.
 
         Args:
-            topic: real name.
-            group: real name of the group whose members are the workers.
+            topic: real name, as `lab.topic` returned it.
+            group: real name of the group that shares the work.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
         """
+        if not isinstance(group, str) or not group:
+            raise BadInputError("figures.bad_group", got=group)
+        self._names(topic, group)
         from lab_env.figures.queue import Queue
 
-        return self._add(Queue, topic, group, topics=(topic,), groups=(group,))
+        return self._on_stage(Queue, topic, group)
 
-    def response_time(self, title: str | None = None) -> "LiveFigure":
-        """Show how long the one who asks waits, from reports with ``kind`` and ``seconds``.
+    def response_time(self, title: str | None = None) -> "ResponseTime":
+        """Show how long calls and messages take, from what the services report.
 
-        ``kind`` is "call", "message" or a name of your own; ``ok=False`` is drawn as a cross.
+        A point is a report ``service.report(kind="call", seconds=0.8)``; ``ok=False`` makes it a
+        cross. The kinds "call" and "message" keep their colours; any other word will do.
 
         Args:
-            title: what is seen, or None for the usual words.
+            title: of the picture, in the students' words; None for the usual one.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            ClosedError: the lab is closed.
         """
         from lab_env.figures.response import ResponseTime
 
-        return self._add(ResponseTime, title)
-
-    def _add(self, kind, *args, topics=(), groups=()) -> "LiveFigure":
-        from lab_env.figures.live import Stage
-
-        if self._closed:
-            raise ClosedError("lab.closed")
-        if self._stage is None:
-            self._stage = Stage(self._observer, self._reports, self._journal)
-        self._observer.watch(topics=topics, groups=groups)
-        picture = kind(*args, self._stage.palette, self._journal.now(), self.scale)
-        return self._stage.add(picture, (kind.__name__, *args))
+        return self._on_stage(ResponseTime, title)
 
     def close(self) -> None:
-        """End all figures, each with a last frame of how things stood."""
+        """Draw a last frame of every picture and end them, in under a second."""
         self._closed = True
         if self._stage is not None:
             self._stage.close()
 
     def __repr__(self) -> str:
-        return say("figures.help")
+        kinds = "\n".join(say(f"figures.about_{kind}") for kind in KINDS)
+        alive = len(self._stage.alive) if self._stage is not None else 0
+        return say("figures.about", kinds=kinds, alive=alive)
 
+    def _names(self, topic: object, groups: object) -> tuple[str, ...]:
+        """Return the groups as a tuple, and have the observer sample them and the topic."""
+        if not isinstance(topic, str) or not topic:
+            raise BadInputError("figures.bad_topic", got=topic)
+        names = (groups,) if isinstance(groups, str) else groups
+        try:
+            names = tuple(dict.fromkeys(names))
+        except TypeError:
+            raise BadInputError("figures.bad_group", got=groups) from None
+        for name in names:
+            if not isinstance(name, str) or not name:
+                raise BadInputError("figures.bad_group", got=name)
+        self._observer.watch(topics=[topic], groups=names)
+        return names
 
-def _names(groups) -> tuple[str, ...]:
-    return (groups,) if isinstance(groups, str) else tuple(groups)
+    def _on_stage(self, kind: type, *args: object):
+        """Make a picture, show it and return it; matplotlib is imported when the first is made."""
+        if self._stage is None:
+            from lab_env.figures.live import Stage
+
+            self._stage = Stage(*self._parts)
+            if self._closed:
+                self._stage.close()
+        return self._stage.add(kind(self._stage, *args, scale=self.scale))

@@ -1,103 +1,94 @@
-"""Lag: how many records of a topic each group has still before it."""
+"""Live picture: the records that wait for each group."""
 
-from lab_env.figures import style
-from lab_env.figures.picture import Label, Picture
+from lab_env.figures import scales, style
+from lab_env.figures.series import Series
+from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.sample import Sample
 
 
 class Depth:
-    """A lag over time as a line, filled down to zero if it stands alone."""
-
-    def __init__(self, picture: Picture, panel: int, colour: str, *, filled: bool):
-        self.times: list[float] = []
-        self.values: list[float] = []
-        self._picture = picture
-        self._line = picture.line(panel, colour)
-        self._area = None
-        if filled:
-            self._area = picture.moving(
-                panel,
-                picture.axes[panel].fill([0, 0, 0], [0, 0, 0], color=colour, alpha=0.25, lw=0)[0],
-            )
-
-    def add(self, time: float, value: float) -> None:
-        """Take the lag at a moment (records; NaN breaks the line)."""
-        self.times.append(time)
-        self.values.append(value)
-
-    def move(self) -> None:
-        """Give the artists their points."""
-        self._line.set_data(self.times, self.values)
-        if self._area is not None and self.times:
-            known = [(t, v) for t, v in zip(self.times, self.values, strict=True) if v == v]
-            if known:
-                self._area.set_xy([(known[0][0], 0), *known, (known[-1][0], 0)])
-
-    @property
-    def last(self) -> float:
-        """The newest known lag."""
-        return next((value for value in reversed(self.values) if value == value), 0.0)
-
-    def peak(self, start: float) -> float:
-        """Return the largest lag since ``start``."""
-        pairs = zip(reversed(self.times), reversed(self.values), strict=True)
-        return max((v for t, v in pairs if t >= start and v == v), default=0.0)
-
-
-class Lag(Picture):
-    """A line a group.
+    """The lag of one group of a topic, as a line in a panel; other pictures use it too.
 
     Args:
-        topic: real name.
-        groups: real names of the groups.
+        topic, group: real names.
     """
 
-    def __init__(self, topic: str, groups: tuple[str, ...], *rest):
-        self.topic = topic
-        self.groups = groups
-        self._top = 10.0
-        super().__init__(say("figures.lag_title", topic=topic), *rest)
+    def __init__(self, topic: str, group: str):
+        self.topic, self.group = topic, group
+        self.series = Series()
 
-    def build(self) -> None:
-        """Make a line a group."""
-        self.amount_axis(0, say("figures.lag_records"))
-        self.depths = {
-            group: Depth(self, 0, self.palette.of(group)[0], filled=len(self.groups) == 1)
-            for group in self.groups
-        }
+    def take(self, sample: Sample, since: float) -> int:
+        """Take in a sample and return the lag."""
+        lag = sample.lag(self.topic, self.group)
+        stale = max(sample.stale.get("topics", 0.0), sample.stale.get(self.group, 0.0))
+        if stale > SILENT:
+            self.series.cut(sample.time)
+        elif stale == 0 and sample.time >= since and self._known(sample):
+            self.series.add(sample.time, lag)
+        return lag
 
-    def take(self, samples, rows) -> None:
-        """Read the lags."""
-        for sample in samples:
-            for group, depth in self.depths.items():
-                known = "topics" not in sample.stale and group not in sample.stale
-                value = float(sample.lag(self.topic, group)) if known else float("nan")
-                depth.add(self.since(sample.time), value)
+    def _known(self, sample: Sample) -> bool:
+        return self.group in sample.groups and any(t == self.topic for t, _ in sample.ends)
 
-    def move(self) -> None:
-        """Give each line its points and its name its value."""
-        for group, depth in self.depths.items():
-            depth.move()
-            if depth.times:
-                text = say("figures.named_value", name=group, value=style.number(depth.last))
-                colour = self.palette.of(group)[0]
-                self.labels.append((0, Label(depth.times[-1], depth.last, text, colour)))
 
-    def limits(self) -> tuple:
-        """Grow the axis at once, shrink it only when half of it is empty."""
-        start = self.start_of_window()
-        wanted = style.nice_top(max((d.peak(start) for d in self.depths.values()), default=0))
-        if wanted > self._top or wanted < self._top / 2:
-            self._top = wanted
-        self.axes[0].set_ylim(0, self._top)
-        return (self._top,)
+class Lag(TimeFigure):
+    """Records of a topic that wait for each group: the depth of its queue.
 
-    def sentence(self) -> str:
+    Args:
+        stage, scale: as of every picture.
+        topic: real name.
+        groups: real names, at least one.
+    """
+
+    def __init__(self, stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
+        super().__init__(stage, ("lag", topic, groups), scale, groups)
+        self.title = say("figures.lag_title", topic=topic)
+        self.panels = [Panel(label=say("figures.lag_unit"))]
+        self._scale = scales.Amount(least=10)
+        self._depths = [Depth(topic, group) for group in groups]
+        self.series = [depth.series for depth in self._depths]
+
+    def build(self, figure) -> None:
+        """Make a line for each group, and an area if there is but one."""
+        super().build(figure)
+        panel = self.panels[0]
+        looks = self._looks = [self._stage.palette.look(depth.group) for depth in self._depths]
+        self._lines = [self.line(panel, look.colour) for look in looks]
+        self._area = self.area(panel, looks[0].colour) if len(looks) == 1 else None
+
+    def take(self, sample: Sample) -> object:
+        """Take in the lags of a sample."""
+        return [depth.take(sample, self.origin) for depth in self._depths]
+
+    def scale_panels(self, now: float) -> None:
+        """Fit the axis to the lags in sight."""
+        self._scale.fit(max((s.highest() for s in self.series), default=0.0), now)
+        self.panels[0].high = self._scale.top
+        self.panels[0].ticks = amount_ticks(self._scale, 300)
+
+    def names(self) -> list[str]:
+        """Return what stands at the right."""
+        highest = style.number(self._scale.top)
+        pairs = [(style.shorten(depth.group), highest) for depth in self._depths]
+        return self.room_for(pairs, self.panels[0])
+
+    def draw(self, now: float) -> list:
+        """Draw the lines, with their newest values."""
+        artists, names = [], []
+        for depth, line, look in zip(self._depths, self._lines, self._looks, strict=True):
+            artists += self.show_series(depth.series, line, self._area)
+            names.append(self.name_of(depth.series, style.shorten(depth.group), look))
+        self.show_names(self.panels[0], [name for name in names if name])
+        return artists
+
+    def tell(self, now: float) -> str:
         """Say the newest lags."""
-        values = say("figures.list_join").join(
-            say("figures.lag_value", name=group, value=style.number(depth.last))
-            for group, depth in self.depths.items()
-        )
-        return say(
-            "figures.lag_sentence", topic=self.topic, values=values, seconds=style.number(self.now)
+        return self.sentence_of(
+            now,
+            (
+                say("figures.lag_of", group=depth.group, lag=style.number(depth.series.last))
+                for depth in self._depths
+                if depth.series.last is not None
+            ),
         )

@@ -1,17 +1,20 @@
-"""The engine of the live pictures: one thread a lab that draws them all and sends the frames."""
+"""The engine of live pictures: one thread that draws all of a lab, and what a picture must have."""
 
 import contextlib
-import io
-import math
 import sys
 import threading
 import time
-import weakref
-from collections import deque
-from typing import TYPE_CHECKING
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lab_env.figures import style
-from lab_env.figures.picture import SILENCE, Picture
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lab_env.errors import ClosedError
+from lab_env.figures.png import Encoder
+from lab_env.figures.style import HEIGHT, WIDTH, Palette
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -19,267 +22,349 @@ if TYPE_CHECKING:
     from lab_env.observation.observer import Observer
     from lab_env.reports import Reports
 
-PERIOD = 0.25  # seconds between frames
-SHARP, PLAIN = 1.5, 1.0  # pixels of the picture a pixel of the page
-SHARP_UP_TO = 2  # figures alive; with more, the notebook's budget does not carry sharp ones
-BUDGET = 240_000  # bytes a second that all figures together may send, as base64
-FRAME = 60_000  # bytes: a frame is never larger
-IDLE = 60.0  # seconds without a change before a figure pauses
-COLOURS = 64
-SWITCH = 0.0005  # seconds a cell that spins in Python may keep the interpreter from the drawing
+PERIOD = 0.25  # seconds between frames of one picture
+BUDGET = 240_000  # bytes a second for all pictures: Jupyter throttles a notebook at 1 MB/s
+BURST = 20_000  # bytes that may be saved up
+FINE, COARSE = 1.5, 1.0  # pixels per unit with one or two pictures, and with more
+IDLE_PERIOD = 0.5  # seconds between looks at a paused picture's data
+FIRST_FRAME_SECONDS = 10.0
+STOP_SECONDS = 0.9
 
 
-def shell():
-    """Return IPython's shell if this runs in a notebook's kernel, else None."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    found = get_ipython()
-    return found if found is not None and hasattr(found, "kernel") else None
+class Stage:
+    """Owns the thread that draws all live pictures of one lab.
+
+    The thread starts with the first picture and ends when none is alive. It holds the observer,
+    the reports and the journal, never the lab, so that a forgotten lab can clean up.
+
+    Args:
+        observer: its ``samples`` feed the pictures.
+        reports: the services' reports.
+        journal: the clock and the marks.
+        pause_after: seconds without news after which a picture pauses.
+    """
+
+    def __init__(
+        self,
+        observer: "Observer",
+        reports: "Reports",
+        journal: "Journal",
+        pause_after: float = 60.0,
+    ):
+        self.observer = observer
+        self.reports = reports
+        self.journal = journal
+        self.pause_after = pause_after
+        self.palette = Palette()
+        # re-entrant: a lab may be collected, and closed, while this very thread holds the lock
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._figures: list[LiveFigure] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._allowance = float(BURST)
+        self._refilled = time.monotonic()
+
+    @property
+    def alive(self) -> list["LiveFigure"]:
+        """The pictures that are alive."""
+        return [figure for figure in self._figures if figure.alive]
+
+    def add(self, figure: "LiveFigure") -> "LiveFigure":
+        """Show a picture below the running cell and keep it alive; return it with a first frame.
+
+        One of the same kind and arguments stops: a cell that is run again replaces its picture.
+
+        Raises:
+            ClosedError: the lab is closed.
+        """
+        for old in self.alive:
+            if old.key == figure.key:
+                old.stop()
+        with self._lock:
+            if self._closed:
+                raise ClosedError("lab.closed")
+            self._figures.append(figure)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lab-pictures", daemon=True)
+                self._thread.start()
+        self._wake.set()
+        try:
+            figure._drawn.wait(FIRST_FRAME_SECONDS)
+            figure._display()
+        except BaseException:
+            figure._stopping = True  # the cell was interrupted: nobody would see the picture
+            raise
+        finally:
+            figure._displayed.set()
+            self._wake.set()
+        return figure
+
+    def close(self) -> None:
+        """Draw a last frame of every picture and end the thread; takes a second at the most."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.clear()  # before looking, so that no wake is lost
+            with self._lock:
+                self._figures = [f for f in self._figures if not f._ended.is_set()]
+                figures = list(self._figures)
+                if not figures:
+                    self._thread = None
+                    return
+            wait = self._step(figures)
+            if wait > 0:
+                self._wake.wait(wait)
+
+    def _step(self, figures: list["LiveFigure"]) -> float:
+        """Draw one frame if one is due, and return how long to wait for the next (s)."""
+        fineness = FINE if len(figures) <= 2 else COARSE
+        for figure in figures:
+            if self._closed or figure._stopping:
+                figure._finish(fineness)
+                return 0.0
+        now = time.monotonic()
+        self._allowance = min(self._allowance + (now - self._refilled) * BUDGET, BURST)
+        self._refilled = now
+        waiting = [f for f in figures if not f._drawn.is_set() or f._displayed.is_set()]
+        if not waiting:
+            return PERIOD  # add() wakes this thread as soon as a picture is on the page
+        figure = min(waiting, key=lambda f: f._due)
+        if figure._due > now:
+            return min(figure._due - now, PERIOD)
+        if self._allowance < 0:
+            return -self._allowance / BUDGET + 0.001
+        began = time.thread_time()
+        self._allowance -= figure._frame(fineness, quick=len(figures) == 1)
+        # never more than half of a core, however slow the machine draws
+        rest = time.thread_time() - began
+        period = IDLE_PERIOD if figure.paused else PERIOD
+        figure._due = max(figure._due + period, time.monotonic() + rest)
+        return 0.0
 
 
 class LiveFigure:
-    """A picture on the page that goes on moving while other cells run.
+    """One live picture; `lab_env.figures.timeline.TimeFigure` is the base of those over time.
+
+    A subclass says what to draw in `build`, `read`, `layout`, `lay`, `move` and `tell`, all of
+    which run in the drawing thread alone.
+
+    Args:
+        stage: draws it.
+        key: kind and arguments; a new picture with the same key replaces this one.
+        scale: 1.0 for a laptop, 1.5 for the back of a room: grows text and lines.
 
     Attributes:
-        png: the last frame.
-        sentence: what it shows, in words.
-        frames: how many frames were sent.
-        bytes_sent: their size as the notebook gets them (base64).
-        error: why it stopped by itself, or None.
+        png: bytes of the last frame.
+        sentence: what the last frame shows, in words.
+        frames: how many frames were made.
+        bytes_sent: how much went to the notebook, or would have gone.
+        paused: nothing has changed for long; it goes on by itself.
+        error: the exception that ended it, or None.
     """
 
-    def __init__(self, picture: Picture, key: tuple, stage: "Stage"):
+    def __init__(self, stage: Stage, key: tuple, scale: float = 1.0):
         self.key = key
+        self.scale = scale
         self.png = b""
         self.sentence = ""
         self.frames = 0
         self.bytes_sent = 0
-        self.error: BaseException | None = None
-        self.stopped = False
-        self._picture = picture
-        self._stage = weakref.ref(stage)
-        self._handle = None
-        self._samples = 0
-        self._rows = 0
-        self._marks = 0
-        self._last_change = time.monotonic()
-        self._seen: tuple = ()
-        self._lock = threading.Lock()  # the picture belongs to whoever draws
+        self.paused = False
+        self.error: Exception | None = None
+        self._stage = stage
+        self._encoder = Encoder()
+        self._figure: Figure | None = None
+        self._handle: Any = None
+        self._background: Any = None
+        self._layout: Any = None
+        self._widths: dict[tuple, float] = {}  # of texts that were measured
+        self._sent: np.ndarray | None = None
+        self._due = time.monotonic()
+        self._changed = time.monotonic()
+        self._stopping = False
+        self._drawn = threading.Event()  # a first frame is there
+        self._displayed = threading.Event()  # and on the page
+        self._ended = threading.Event()
 
-    def stop(self) -> None:
-        """End the figure; its last frame stays."""
-        self.stopped = True
-
-    def save(self, path) -> None:
-        """Write the last frame as a PNG file."""
-        with open(path, "wb") as file:
-            file.write(self.png)
+    # -- for whoever holds the picture -------------------------------------------------------
 
     @property
-    def paused(self) -> bool:
-        """Whether it waits for something to change."""
-        return time.monotonic() - self._last_change > IDLE
+    def alive(self) -> bool:
+        """Whether it still moves."""
+        return not (self._stopping or self._ended.is_set())
 
-    def _ipython_display_(self) -> None:
-        """Show nothing: the call that made the figure has shown it."""
+    def stop(self) -> None:
+        """Draw a last frame and stop; the frame stays. Can be called again."""
+        self._stopping = True
+        self._stage._wake.set()
+        if threading.current_thread() is not self._stage._thread:
+            self._ended.wait(STOP_SECONDS)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the last frame to a PNG file and return its path."""
+        path = Path(path)
+        path.write_bytes(self.png)
+        return path
 
     def __repr__(self) -> str:
-        return self.sentence
+        return self.sentence or type(self).__name__
 
-    # -- in the drawing thread ----------------------------------------------------------------
+    def _ipython_display_(self) -> None:
+        """Show nothing: the call that made the picture has shown it already."""
 
-    def _take(self, stage: "Stage") -> None:
-        """Read what is new."""
-        samples = stage.observer.after(self._samples)
-        rows = stage.reports.after(self._rows)
-        self._samples += len(samples)
-        self._rows += len(rows)
-        picture = self._picture
-        picture.marks = [m for m in list(stage.journal.marks) if m.time >= picture.began - 0.01]
-        changed = bool(rows) or len(picture.marks) != self._marks
-        self._marks = len(picture.marks)
-        for sample in samples:
-            seen = (id(sample.ends), id(sample.leaders), *map(id, sample.groups.values()))
-            changed = changed or seen != self._seen  # equal values are one object
-            self._seen = seen
-            _note_silence(picture, sample.time, sample.stale.get("topics", 0.0))
-        picture.take([s for s in samples if s.time >= picture.began - 1.5], rows)
-        silence = stage.observer.silence
-        if silence > SILENCE:
-            _note_silence(picture, stage.journal.now(), silence)
-        if changed or (silence > SILENCE and silence < IDLE):
-            self._last_change = time.monotonic()
+    # -- what a picture says about itself, in the drawing thread ------------------------------
 
-    def _frame(self, stage: "Stage", pixels: float) -> bytes:
-        from PIL import Image
+    def build(self, figure: Figure) -> None:
+        """Make what every frame uses again."""
 
-        buffer = self._picture.render(style.DPI * pixels, stage.journal.now())
-        height, width = buffer.shape[:2]
-        image = Image.frombuffer("RGBA", (width, height), buffer, "raw", "RGBA", 0, 1)
-        colours = COLOURS
-        while True:
-            small = image.convert("RGB").quantize(
-                colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-            )
-            file = io.BytesIO()
-            small.save(file, "PNG", compress_level=6 if colours < COLOURS else 3)
-            if file.tell() <= FRAME or colours <= 8:
-                return file.getvalue()
-            colours //= 2
+    def read(self, now: float) -> bool:
+        """Take in what is new up to ``now`` (s, lab's clock); return whether anything changed."""
+        return True
 
-    def _bundle(self) -> tuple[dict, dict]:
-        metadata = {"width": style.WIDTH, "height": style.HEIGHT, "alt": self.sentence}
-        return (
-            {"image/png": self.png, "text/plain": self.sentence},
-            {"image/png": metadata},
-        )
+    def layout(self, now: float) -> Any:
+        """Return what the background depends on; when it differs, `lay` is called."""
+        return None
 
-    def _show_first(self, stage: "Stage", pixels: float) -> None:
-        """Draw the first frame and put it on the page, in the caller's thread."""
-        with self._lock:
-            self._take(stage)
-            self.png = self._frame(stage, pixels)
-            self.sentence = self._picture.sentence()
+    def lay(self, now: float) -> None:
+        """Bring axes, ticks, title and marks in order; this and `move` differ 20-fold in cost."""
+
+    def move(self, now: float) -> list:
+        """Bring the animated artists in order and return them, the lowest first."""
+        return []
+
+    def tell(self, now: float) -> str:
+        """Return a sentence about what is seen, made from the data."""
+        return ""
+
+    def measure(self, text: str, size: float, weight: str = "normal") -> float:
+        """Return how wide a text will be, in units (a picture is 900 wide)."""
+        key = text, size, weight
+        if key not in self._widths:
+            if len(self._widths) > 2000:
+                self._widths.clear()
+            font = self.font(size, weight)
+            renderer = self._figure.canvas.get_renderer()
+            width, _, _ = renderer.get_text_width_height_descent(text, font, False)
+            self._widths[key] = width / self._figure.dpi * 100
+        return self._widths[key]
+
+    def font(self, size: float, weight: str = "normal"):
+        """Return the house font, at a size in points that grows with the picture's scale."""
+        from matplotlib.font_manager import FontProperties
+
+        from lab_env.figures.style import FONT
+
+        return FontProperties(family=FONT, size=size * self.scale, weight=weight)
+
+    # -- drawing and sending, in the drawing thread -------------------------------------------
+
+    def _frame(self, fineness: float, *, quick: bool = False, last: bool = False) -> int:
+        """Draw a frame if there is news, send it if it looks new, return the bytes it cost."""
+        try:
+            now = self._stage.journal.now()
+            if self._figure is None:
+                self._figure = Figure((WIDTH / 100, HEIGHT / 100), facecolor="white")
+                FigureCanvasAgg(self._figure)
+                self._figure.set_dpi(100 * fineness)
+                self.build(self._figure)
+            if self.read(now):
+                self._changed = time.monotonic()
+            quiet = time.monotonic() - self._changed
+            self.paused = quiet > self._stage.pause_after and not last and self._drawn.is_set()
+            if self.paused:
+                return 0
+            pixels = self._draw(now, fineness)
+            if self._sent is not None and np.array_equal(self._sent, pixels):
+                return 0
+            self._sent = pixels.copy()
+            png = self._encoder.encode(pixels, (WIDTH, HEIGHT), quick=quick)
+            return self._send(png, self.tell(now))
+        except Exception as error:  # one broken picture must not stop the others
+            self._break(error)
+            return 0
+
+    def _draw(self, now: float, fineness: float) -> np.ndarray:
+        figure, canvas = self._figure, self._figure.canvas
+        layout = self.layout(now), fineness
+        if layout != self._layout:
+            if figure.dpi != 100 * fineness:
+                figure.set_dpi(100 * fineness)
+                self._widths.clear()
+            self.lay(now)
+            canvas.draw()
+            self._background = canvas.copy_from_bbox(figure.bbox)
+            self._layout = layout
+            self._encoder.forget()
+        else:
+            canvas.restore_region(self._background)
+        renderer = canvas.get_renderer()
+        for artist in self.move(now):
+            artist.draw(renderer)
+        return np.asarray(canvas.buffer_rgba())
+
+    def _send(self, png: bytes, sentence: str) -> int:
+        self.png, self.sentence = png, sentence
         self.frames += 1
-        if shell() is not None:
+        cost = -(-len(png) // 3) * 4 + 2 * len(sentence)
+        self.bytes_sent += cost
+        if self._handle is not None:
+            data, metadata = self._bundle()
+            self._handle.update(data, raw=True, metadata=metadata)
+        self._drawn.set()
+        return cost
+
+    def _finish(self, fineness: float) -> None:
+        """Draw the last frame and let go of everything but what it left."""
+        if not self._ended.is_set():
+            self._frame(fineness, last=True)
+            self._end()
+
+    def _break(self, error: Exception) -> None:
+        self.error = error
+        self.sentence = say("figures.broken", error=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):
+            if self._handle is not None:
+                data, metadata = self._bundle()
+                self._handle.update(data, raw=True, metadata=metadata)
+        self._end()
+
+    def _end(self) -> None:
+        self.paused = False
+        if self._figure is not None:
+            self._figure.set_canvas(None)  # its pixels; artists may still point at the figure
+        self._figure = self._background = self._sent = None
+        self._ended.set()
+        self._drawn.set()
+
+    # -- the page -----------------------------------------------------------------------------
+
+    def _display(self) -> None:
+        """Show the first frame below the running cell, if this is a notebook."""
+        if not self.sentence:
+            self.sentence = say("figures.slow")
+        if in_notebook():
             from IPython.display import display
 
             data, metadata = self._bundle()
-            self._handle = display(data, metadata=metadata, raw=True, display_id=True)
+            self._handle = display(data, raw=True, metadata=metadata, display_id=True)
 
-    def _update(self, stage: "Stage", pixels: float, spend) -> None:
-        """Draw a frame and send it if it differs and the budget allows."""
-        with self._lock:
-            png = self._frame(stage, pixels)
-            if png == self.png or not spend(len(png) * 4 // 3):
-                return
-            self.png = png
-            self.sentence = self._picture.sentence()
-        self.frames += 1
-        self.bytes_sent += len(png) * 4 // 3
-        if self._handle is not None:
-            data, metadata = self._bundle()
-            self._handle.update(data, metadata=metadata, raw=True)
-
-    def _fail(self, error: BaseException) -> None:
-        self.error = error
-        self.stopped = True
-        self.sentence = say("figures.broken", error=repr(error))
-        if self._handle is not None:
-            data, metadata = self._bundle()
-            with contextlib.suppress(Exception):
-                self._handle.update(data, metadata=metadata, raw=True)
+    def _bundle(self) -> tuple[dict, dict]:
+        if not self.png:
+            return {"text/plain": self.sentence}, {}
+        data = {"image/png": b64encode(self.png).decode("ascii"), "text/plain": self.sentence}
+        size = {"width": WIDTH, "height": HEIGHT, "alt": self.sentence}
+        return data, {"image/png": size}
 
 
-def _note_silence(picture: Picture, now: float, silence: float) -> None:
-    """Keep the times in which Kafka did not answer; the last one is open (NaN) while it lasts."""
-    at = picture.since(now)
-    zones = picture.silences
-    is_open = bool(zones) and math.isnan(zones[-1][1])
-    if silence > SILENCE and not is_open:
-        zones.append([max(at - silence, 0.0), math.nan])
-    elif silence == 0 and is_open:
-        zones[-1][1] = at
-
-
-class Stage:
-    """All live figures of a lab, and the one thread that draws them.
-
-    Args:
-        observer: gives samples of the broker.
-        reports: gives what services reported.
-        journal: gives the clock and the marks.
-    """
-
-    def __init__(self, observer: "Observer", reports: "Reports", journal: "Journal"):
-        self.observer = observer
-        self.reports = reports
-        self.journal = journal
-        self.palette = style.Palette()
-        self._figures: list[LiveFigure] = []
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._sent: deque[tuple[float, int]] = deque()
-
-    @property
-    def figures(self) -> list[LiveFigure]:
-        """The figures that are alive."""
-        return [figure for figure in list(self._figures) if not figure.stopped]
-
-    def add(self, picture: Picture, key: tuple) -> LiveFigure:
-        """Put a picture on the page and keep it moving.
-
-        A figure with the same key (a cell that is run again) stops; its last frame stays.
-        """
-        for figure in self.figures:
-            if figure.key == key:
-                figure.stop()
-        figure = LiveFigure(picture, key, self)
-        figure._show_first(self, self._pixels(1))
-        with self._lock:
-            self._figures = [*self.figures, figure]
-            if not self._closing.is_set() and (self._thread is None or not self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._run, name="lab-figures", daemon=True)
-                self._thread.start()
-        return figure
-
-    def close(self, seconds: float = 1.0) -> None:
-        """Draw each figure once more and end the thread; a drawing that hangs is left alone."""
-        self._closing.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(seconds)
-        for figure in self._figures:
-            figure.stop()
-
-    def _pixels(self, more: int = 0) -> float:
-        return SHARP if len(self.figures) + more <= SHARP_UP_TO else PLAIN
-
-    def _spend(self, count: int) -> bool:
-        """Return whether ``count`` bytes may be sent now, and write them down if so."""
-        now = time.monotonic()
-        while self._sent and self._sent[0][0] < now - 1.0:
-            self._sent.popleft()
-        if sum(size for _, size in self._sent) + count > BUDGET:
-            return False
-        self._sent.append((now, count))
-        return True
-
-    def _run(self) -> None:
-        # drawing gives the interpreter away dozens of times a frame: at the usual 5 ms each, a cell
-        # that spins would leave half a frame a second
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(min(usual, SWITCH))
-        try:
-            self._draw_until_closed()
-        finally:
-            sys.setswitchinterval(usual)
-
-    def _draw_until_closed(self) -> None:
-        turn = 0
-        while not self._closing.is_set():
-            began = time.monotonic()
-            with self._lock:
-                figures = self.figures
-                if not figures:  # the next figure starts a new thread
-                    self._thread = None
-                    return
-            turn += 1  # whoever had no budget this time comes first the next
-            for figure in figures[turn % len(figures) :] + figures[: turn % len(figures)]:
-                self._draw(figure)
-                if self._closing.is_set():
-                    break
-            self._closing.wait(max(PERIOD - (time.monotonic() - began), 0.02))
-        self._sent.clear()  # the last frame is never too much
-        for figure in self.figures:
-            self._draw(figure, last=True)
-
-    def _draw(self, figure: LiveFigure, *, last: bool = False) -> None:
-        try:
-            figure._take(self)
-            if last or not figure.paused:
-                figure._update(self, self._pixels(), self._spend)
-        except Exception as error:  # one broken figure must not stop the others
-            figure._fail(error)
+def in_notebook() -> bool:
+    """Return whether this is a kernel, which can change what it has displayed."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

@@ -48,7 +48,14 @@ class Encoder:
 
 
 def _quantized(image: Image.Image, colours: int) -> Image.Image:
-    return image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    entries = few.getpalette() or []
+    # the octree mixes a little ink into the paper: make it white again
+    for i in range(0, len(entries), 3):
+        if min(entries[i : i + 3]) >= 250:
+            entries[i : i + 3] = (255, 255, 255)
+    few.putpalette(entries)
+    return few
 
 
 def _saved(image: Image.Image, level: int) -> bytes:

@@ -1,114 +1,228 @@
-"""The queue: who handled what, and under it, on the same time axis, how many commands wait."""
+"""Live picture: who handles the records of a queue, and how many still wait."""
 
-from lab_env.figures import style
+import re
+
+from lab_env.figures import scales, style
 from lab_env.figures.lag import Depth
-from lab_env.figures.picture import Label, Picture
+from lab_env.figures.owners import OwnerCounts
+from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.sample import GroupSample, Sample
+
+ENDS = ("crash", "stop", "kill", "fail")  # kinds of marks after which a worker is gone
+MOST_ROWS = 8
+MOST_TICKS = 20  # a sample: what was committed between two samples, drawn as so many ticks
+RESOLUTION = 800  # ticks of a row that can be told apart in a picture
 
 
-class Queue(Picture):
-    """A row a worker with a tick for each record it handled; below, the depth of the queue.
+class Worker:
+    """A row: how many records a worker has handled, and when (at most a tick a pixel)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.times: list[float] = []
+
+    def handle(self, time: float, apart: float) -> None:
+        """Note a tick, if it can be told apart from the last."""
+        if not self.times or time - self.times[-1] >= apart or time < self.times[-1]:
+            self.times.append(time)
+
+
+class Queue(TimeFigure):
+    """Above: a row for each worker, a tick for each record it handles. Below: how many wait.
+
+    A record counts as handled when a service says so (a report with a field ``handled``); as long
+    as none does, what is committed counts for the partition's owner.
 
     Args:
-        topic: real name.
-        group: real name of the group whose members are the workers.
+        stage, scale: as of every picture.
+        topic, group: real names.
     """
 
-    panels = (1.5, 1.0)
-    left = 0.135
-
-    def __init__(self, topic: str, group: str, *rest):
-        self.topic = topic
-        self.group = group
-        self.handled: dict[str, list[float]] = {}
-        self._rows: dict[str, object] = {}
+    def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
+        super().__init__(stage, ("queue", topic, group), scale, (group,))
+        self._topic, self._group = topic, group
+        self.title = say("figures.queue_title", topic=topic, group=group)
+        self._rows_panel = Panel(label=say("figures.handled_by"), grid=False)
+        self._depth_panel = Panel(weight=0.8, label=say("figures.lag_unit"))
+        self.panels = [self._rows_panel, self._depth_panel]
+        self._scale = scales.Amount(least=10)
+        self._depth = Depth(topic, group)
+        self.series = [self._depth.series]
+        self._owners = OwnerCounts(topic, group)
+        self._counted: dict[str, int] = {}
+        self._before = self.origin
         self._reported = False
-        self._last = None
-        self._top = 10.0
-        super().__init__(say("figures.queue_title", topic=topic, group=group), *rest)
+        self._workers: dict[str, Worker] = {}
+        self._lines: list[tuple] = []
 
-    def build(self) -> None:
-        """Make the depth's line; a worker gets its row when it is first seen."""
-        self.amount_axis(1, say("figures.waiting"), ticks=3)
-        self.axes[0].set_yticks([])
-        self.axes[0].grid(visible=False)
-        self.axes[0].spines["left"].set_visible(False)
-        self.depth = Depth(self, 1, style.COLOURS[0], filled=True)
+    def build(self, figure) -> None:
+        """Make the area below; rows are made when a worker comes."""
+        super().build(figure)
+        look = self._look = self._stage.palette.look(self._group)
+        self._line = self.line(self._depth_panel, look.colour)
+        self._area = self.area(self._depth_panel, look.colour)
 
-    def take(self, samples, rows) -> None:
-        """Read who handled what from reports, or else from what was committed by whom."""
-        for row in rows:
-            if "handled" in row and row["time"] >= self.began - 0.01:
-                if not self._reported:
-                    self._reported = True
-                    self.handled.clear()
-                self.handled.setdefault(row["service"], []).append(self.since(row["time"]))
-        for sample in samples:
-            known = "topics" not in sample.stale and self.group not in sample.stale
-            value = float(sample.lag(self.topic, self.group)) if known else float("nan")
-            self.depth.add(self.since(sample.time), value)
-            group = sample.groups.get(self.group)
-            if group is None or not known:
+    # -- reading ------------------------------------------------------------------------------
+
+    @property
+    def _apart(self) -> float:
+        low, high = getattr(self, "_window", scales.window(0))
+        return (high - low) / RESOLUTION
+
+    def take(self, sample: Sample) -> object:
+        """Take in the lag, the members, and what was committed while nobody reports."""
+        lag = self._depth.take(sample, self.origin)
+        counts = self._owners.take(sample)
+        members = sample.groups.get(self._group, GroupSample()).members
+        if sample.time < self.origin:
+            self._counted = counts
+            return None
+        for name in members:
+            if not self._reported or self._is_service(name):
+                self._worker(name)
+        if not self._reported:
+            for name, count in counts.items():
+                done = count - self._counted.get(name, 0)
+                if done > 0:
+                    self._commit(self._worker(name), done, sample.time)
+        self._counted = counts
+        self._before = sample.time
+        return lag, counts
+
+    def _commit(self, worker: Worker, done: int, time: float) -> None:
+        worker.count += done
+        ticks = min(done, MOST_TICKS)
+        for k in range(1, ticks + 1):
+            worker.handle(self._before + (time - self._before) * k / ticks, self._apart)
+
+    def take_report(self, row: dict) -> bool:
+        """Take in a record that a service says it has handled."""
+        if "handled" not in row:
+            return False
+        if (
+            row.get("topic", self._topic) != self._topic
+            or row.get("group", self._group) != self._group
+        ):
+            return False
+        if not self._reported:  # reports know more than commits: begin anew with them
+            self._reported = True
+            self._workers = {name: Worker() for name in self._workers if self._is_service(name)}
+        worker = self._worker(row["service"])
+        worker.count += 1
+        worker.handle(row["time"], self._apart)
+        return True
+
+    def _is_service(self, name: str) -> bool:
+        return any(mark.subject == name for mark in self._stage.journal.marks)
+
+    def _worker(self, name: str) -> Worker:
+        return self._workers.setdefault(name, Worker())
+
+    def _rows(self) -> list[str]:
+        """Return the workers that have a row, in the order of their names; the busiest if many."""
+        names = sorted(self._workers, key=_natural)
+        if len(names) > MOST_ROWS:
+            busiest = sorted(names, key=lambda n: self._workers[n].count, reverse=True)
+            names = [name for name in names if name in busiest[:MOST_ROWS]]
+        return names
+
+    # -- laying out ---------------------------------------------------------------------------
+
+    def scale_panels(self, now: float) -> None:
+        """Give each worker a row, and fit the axis below to the lag in sight."""
+        rows = self._rows()
+        panel = self._rows_panel
+        panel.weight = 0.55 + 0.22 * max(len(rows), 2)
+        panel.low, panel.high = max(len(rows), 2) - 0.5, -0.5  # the first row is the highest
+        palette = self._stage.palette
+        panel.ticks = [
+            (row, style.shorten(name), palette.look(name).ink) for row, name in enumerate(rows)
+        ]
+        self._scale.fit(self._depth.series.highest(), now)
+        self._depth_panel.high = self._scale.top
+        self._depth_panel.ticks = amount_ticks(self._scale, 100)
+
+    def names(self) -> list[str]:
+        """Return what stands at the right."""
+        most = max((w.count for w in self._workers.values()), default=0)
+        # room for one more digit than now, so that the axes stay where they are
+        counts = ["0" * len(style.number(most * 10))]
+        return [*counts, say("figures.waiting"), style.number(self._scale.top)]
+
+    def lay(self, now: float) -> None:
+        """Forget ticks that have slid out of sight, and make lines for new rows."""
+        super().lay(now)
+        begin = self.origin + self._window[0]
+        for worker in self._workers.values():
+            worker.times = [t for t in worker.times if t >= begin]
+        panel = self._rows_panel
+        while len(self._lines) < len(self._rows()):
+            life = self.line(panel, style.RULE, lw=1.2)
+            gone = self.line(panel, style.GONE, lw=7.0, solid_capstyle="butt", zorder=2)
+            ticks = self.line(panel, style.RULE, ls="none", marker="|", mew=1.6)
+            self._lines.append((gone, life, ticks))
+
+    # -- drawing ------------------------------------------------------------------------------
+
+    def _lives(self, name: str, now: float) -> tuple[list, list]:
+        """Return the stretches in which a worker was alive, and in which it was gone."""
+        alive, gone = [], []
+        since, lives = self.origin, True
+        for mark in self._stage.journal.marks:
+            if mark.subject != name or mark.time < self.origin:
                 continue
-            for member in group.members:
-                self.handled.setdefault(member, [])
-            if not self._reported:
-                self._take_commits(sample, group)
-            self._last = sample
+            ends = mark.kind in ENDS
+            if ends == lives:
+                (alive if lives else gone).append((since, mark.time))
+                since, lives = mark.time, not lives
+            elif mark.kind == "start" and lives and not alive and since == self.origin:
+                since = mark.time  # it began after the picture did
+        (alive if lives else gone).append((since, now))
+        return alive, gone
 
-    def _take_commits(self, sample, group) -> None:
-        before = self._last.groups.get(self.group) if self._last else None
-        for place, offset in group.committed.items() if before else ():
-            owner = group.owners.get(place) or before.owners.get(place)
-            grown = offset - before.committed.get(place, sample.starts.get(place, 0))
-            if owner and place[0] == self.topic and grown > 0:
-                self.handled.setdefault(owner, []).extend([self.since(sample.time)] * grown)
+    def draw(self, now: float) -> list:
+        """Draw the rows and their counts, the area, and how many wait."""
+        artists = []
+        panel = self._rows_panel
+        rows = self._rows()
+        row_height = panel.height / max(len(rows), 2)
+        for row, (name, lines) in enumerate(zip(rows, self._lines, strict=False)):
+            worker, look = self._workers[name], self._stage.palette.look(name)
+            gone, life, ticks = lines
+            stretches, ends = self._lives(name, now)
+            gone.set_data(*_broken(ends, row))
+            life.set_data(*_broken(stretches, row))
+            life.set_color(look.colour)
+            ticks.set_data(worker.times, [row] * len(worker.times))
+            ticks.set(color=look.colour, markersize=min(row_height * 0.6, 24) * 0.72)
+            artists += lines
+            dead = bool(ends) and ends[-1][1] == now
+            ink = style.SOFT if dead else look.ink
+            self.moving_name(ink, self.x(now) + 7, panel.y(row), style.number(worker.count))
+        artists += self.show_series(self._depth.series, self._line, self._area)
+        name = self.name_of(self._depth.series, say("figures.waiting"), self._look)
+        self.show_names(self._depth_panel, [name] if name else [])
+        return artists
 
-    def move(self) -> None:
-        """Give each row its ticks and its count."""
-        self.depth.move()
-        for at, (name, times) in enumerate(sorted(self.handled.items())):
-            colour = self.palette.of(name)[0]
-            if name not in self._rows:
-                self._rows[name] = self.line(
-                    0, colour, linestyle="", marker="|", markeredgewidth=self.points(1.6)
-                )
-            row = self._rows[name]
-            room = 190 / self.scale / max(len(self.handled), 1)
-            row.set_markersize(min(self.points(22), room * 0.6))
-            row.set_data(times, [at] * len(times))
-            text = say("figures.handled", count=style.number(len(times)))
-            self.labels.append((0, Label(self._window()[1], at, text, colour)))
-        if self.depth.times:
-            text = say("figures.waiting_value", value=style.number(self.depth.last))
-            self.labels.append(
-                (1, Label(self.depth.times[-1], self.depth.last, text, style.COLOURS[0]))
-            )
+    def tell(self, now: float) -> str:
+        """Say who has handled how many, and how many wait."""
+        parts = [
+            say("figures.handled_of", name=name, count=style.number(self._workers[name].count))
+            for name in self._rows()
+        ]
+        last = self._depth.series.last
+        if last is not None:
+            parts.append(say("figures.lag_of", group=self._group, lag=style.number(last)))
+        return self.sentence_of(now, parts)
 
-    def limits(self) -> tuple:
-        """Name the rows, and scale the depth."""
-        names = sorted(self.handled)
-        axes = self.axes[0]
-        axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
-        axes.set_yticks(range(len(names)), names, fontsize=self.points(12))
-        for label, name in zip(axes.get_yticklabels(), names, strict=True):
-            label.set_color(self.palette.of(name)[0])
-        wanted = style.nice_top(self.depth.peak(self.start_of_window()))
-        if wanted > self._top or wanted < self._top / 2:
-            self._top = wanted
-        self.axes[1].set_ylim(0, self._top)
-        return (self._top, tuple(names))
 
-    def sentence(self) -> str:
-        """Say who handled how many, and how many wait."""
-        values = say("figures.list_join").join(
-            say("figures.handled_value", name=name, value=style.number(len(times)))
-            for name, times in sorted(self.handled.items())
-        )
-        return say(
-            "figures.queue_sentence",
-            topic=self.topic,
-            values=values or say("figures.nothing_yet"),
-            waiting=style.number(self.depth.last),
-            seconds=style.number(self.now),
-        )
+def _natural(name: str) -> list:
+    """Return a key that sorts truck-2 before truck-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _broken(stretches: list[tuple[float, float]], row: int) -> tuple[list, list]:
+    """Return the points of a line that is there only in some stretches."""
+    times = [t for begin, end in stretches for t in (begin, end, float("nan"))]
+    return times, [row] * len(times)

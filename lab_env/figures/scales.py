@@ -6,7 +6,8 @@ WINDOWS = (30, 60, 120)  # seconds; after that the last one slides
 SLIDE = 30
 SHRINK_BELOW = 0.3  # of the axis, for this long:
 SHRINK_AFTER = 15.0  # seconds
-TICKS = {1: 0.2, 2: 0.5, 3: 1, 4: 1, 5: 1, 6: 2, 8: 2, 10: 2}  # top of an axis: step of its ticks
+# top of an axis: step of its ticks
+TICKS = {1: 0.2, 1.2: 0.2, 1.5: 0.5, 2: 0.5, 2.5: 0.5, 3: 1, 4: 1, 5: 1, 6: 2, 8: 2, 10: 2}
 
 
 def window(elapsed: float) -> tuple[int, int]:
@@ -53,13 +54,13 @@ class Amount:
     def ticks(self) -> list[float]:
         """The numbers that are written at the axis."""
         power = 10 ** floor(log10(self.top) + 1e-9)
-        step = TICKS[round(self.top / power)] * power
+        step = TICKS[min(TICKS, key=lambda top: abs(top - self.top / power))] * power
         return [step * k for k in range(round(self.top / step) + 1)]
 
 
 def _nice(value: float) -> float:
     power = 10 ** floor(log10(value))
-    return next(top for top in (*TICKS,) if top * power >= value * (1 - 1e-9)) * power
+    return next(top for top in TICKS if top * power >= value * (1 - 1e-9)) * power
 
 
 class Durations:

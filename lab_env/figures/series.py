@@ -37,9 +37,10 @@ class Series:
         return self.values[-1]
 
     @property
-    def end(self) -> float:
-        """The time of the newest number."""
-        return self.times[-1]
+    def known(self) -> tuple[float, float] | None:
+        """The newest number that there is, even before a gap, as (time, number)."""
+        pairs = zip(reversed(self.times), reversed(self.values), strict=True)
+        return next(((t, v) for t, v in pairs if v == v), None)
 
     def highest(self) -> float:
         """Return the highest number, 0 if there is none."""

@@ -11,7 +11,7 @@ INK = "#222222"
 SOFT = "#555555"  # ticks, and the words of marks
 RULE = "#8a8a8a"  # spines and lines of marks
 GRID = "#e6e6e6"
-ZONE = "#ececec"  # a stretch of time that has a name
+ZONE = (0.0, 0.0, 0.0, 0.075)  # a stretch of time that has a name; what is below shows through
 GONE = "#b4b4b4"  # a worker that has ended
 FONT = "DejaVu Sans"  # comes with matplotlib, so a picture is the same everywhere
 

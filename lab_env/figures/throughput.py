@@ -1,149 +1,107 @@
-"""Throughput: records/s into a topic, and out of it by group or by member."""
+"""Live picture: records produced and consumed per second."""
 
-from lab_env.figures import style
-from lab_env.figures.picture import Label, Picture
+from lab_env.figures import scales, style
+from lab_env.figures.owners import OwnerCounts
+from lab_env.figures.series import Rate, Series
+from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.sample import Sample
 
-SMOOTH = 0.9  # seconds: rates over less than this only show when the sampler looked
-
-
-class Rate:
-    """A growing total and its rate, point by point."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.totals: list[float] = []
-        self.rates: list[float] = []
-        self._back = 0
-
-    def add(self, time: float, total: float) -> None:
-        """Take the total at a moment; a total that falls (a topic made anew) starts again."""
-        if self.totals and total < self.totals[-1]:
-            self._back = len(self.totals)
-        self.times.append(time)
-        self.totals.append(total)
-        while self._back + 1 < len(self.times) and time - self.times[self._back + 1] >= SMOOTH:
-            self._back += 1
-        span = time - self.times[self._back]
-        grown = total - self.totals[self._back]
-        self.rates.append(grown / span if span >= SMOOTH / 2 else 0.0)
-
-    def gap(self, time: float) -> None:
-        """Break the line: nothing is known of this moment."""
-        self.times.append(time)
-        self.totals.append(self.totals[-1] if self.totals else 0)
-        self.rates.append(float("nan"))
-        self._back = len(self.times) - 1
+PRODUCED = "produced"
 
 
-class Throughput(Picture):
-    """Lines of records/s over time.
+class Throughput(TimeFigure):
+    """Records/s of a topic: produced, and consumed by each group or by each member.
 
     Args:
+        stage, scale: as of every picture.
         topic: real name.
-        groups: real names of the groups that consume it.
-        by: "group" for a line a group, "member" for a line a member.
+        groups: real names; what they commit is what they have consumed.
+        by: "group", or "member" for who owned the partition.
     """
 
-    def __init__(self, topic: str, groups: tuple[str, ...], by: str, *rest):
-        self.topic = topic
-        self.groups = groups
-        self.by = by
-        self.series: dict[str, Rate] = {say("figures.produced"): Rate()}
+    def __init__(self, stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0):
+        super().__init__(stage, ("throughput", topic, groups, by), scale, groups)
+        self._topic, self._groups, self._by = topic, groups, by
+        self.title = say("figures.throughput_title", topic=topic)
+        self.panels = [Panel(label=say("figures.rate_unit"))]
+        self._scale = scales.Amount(least=10)
+        self._rates: dict[str, Rate] = {}
+        self._values: dict[str, Series] = {}
         self._lines: dict[str, object] = {}
-        self._last = None
-        self._done: dict[str, float] = {}
-        self._top = 10.0
-        super().__init__(say("figures.throughput_title", topic=topic), *rest)
+        self._owners = {group: OwnerCounts(topic, group) for group in groups}
+        stage.palette.look(PRODUCED)
 
-    def build(self) -> None:
-        """Name the axis."""
-        self.amount_axis(0, say("figures.records_per_second"))
-
-    def take(self, samples, rows) -> None:
-        """Turn offsets into totals."""
-        for sample in samples:
-            time = self.since(sample.time)
-            if "topics" in sample.stale:
-                for rate in self.series.values():
-                    rate.gap(time)
+    def take(self, sample: Sample) -> object:
+        """Take in the counts of a sample."""
+        counts = {PRODUCED: sample.produced(self._topic)}
+        sources = {PRODUCED: "topics"}
+        for group in self._groups:
+            if self._by == "group":
+                counts[group] = sample.consumed(self._topic, group)
+                sources[group] = group
                 continue
-            totals = {say("figures.produced"): float(sample.produced(self.topic))}
-            if self.by == "group":
-                for group in self.groups:
-                    if group in sample.groups:
-                        totals[group] = float(sample.consumed(self.topic, group))
-            else:
-                totals |= self._by_member(sample)
-            for name, total in totals.items():
-                self.series.setdefault(name, Rate()).add(time, total)
-            self._last = sample
+            for member, count in self._owners[group].take(sample).items():
+                counts[member] = count
+                sources[member] = group
+        for name in self._values.keys() - counts.keys():  # a member that has left
+            self._values[name].cut(sample.time)
+            self._rates[name].reset()
+        for name, count in counts.items():
+            stale = max(sample.stale.get("topics", 0.0), sample.stale.get(sources[name], 0.0))
+            self._take_count(name, sample.time, count, stale)
+        return counts
 
-    def _by_member(self, sample) -> dict[str, float]:
-        """Give what was committed since the last sample to whoever owns the partition."""
-        for name in self.groups:
-            group = sample.groups.get(name)
-            before = self._last.groups.get(name) if self._last else None
-            if group is None:
-                continue
-            for member in group.members:
-                self._done.setdefault(member, 0.0)
-            if before is None:
-                continue
-            for place, offset in group.committed.items():
-                owner = group.owners.get(place) or before.owners.get(place)
-                grown = offset - before.committed.get(place, sample.starts.get(place, 0))
-                if owner and place[0] == self.topic and grown > 0:
-                    self._done[owner] = self._done.get(owner, 0.0) + grown
-        return dict(self._done)
+    def _take_count(self, name: str, time: float, count: int, stale: float) -> None:
+        if name not in self._values:
+            self._values[name] = Series()
+            self._rates[name] = Rate()
+            self._stage.palette.look(name)  # marks of this name bear its colour from now on
+            self.series.append(self._values[name])
+        if stale > 0:  # the last value again: no news, and no zero either
+            if stale > SILENT:
+                self._values[name].cut(time)
+                self._rates[name].reset()
+            return
+        rate = self._rates[name].at(time, count)
+        if rate is not None and time >= self.origin:
+            self._values[name].add(time, rate)
 
-    def _colour(self, name: str) -> str:
-        return style.INK if name == say("figures.produced") else self.palette.of(name)[0]
+    def _word(self, name: str) -> str:
+        return say("figures.produced") if name == PRODUCED else style.shorten(name)
 
-    def move(self) -> None:
-        """Give each line its points and its name its value."""
-        start = self.start_of_window()
-        for name, rate in self.series.items():
+    def scale_panels(self, now: float) -> None:
+        """Fit the axis to the rates in sight."""
+        self._scale.fit(max((s.highest() for s in self.series), default=0.0), now)
+        panel = self.panels[0]
+        panel.high = self._scale.top
+        panel.ticks = amount_ticks(self._scale, 300)
+
+    def names(self) -> list[str]:
+        """Return what stands at the right."""
+        highest = style.number(self._scale.top)
+        return self.room_for([(self._word(name), highest) for name in self._values], self.panels[0])
+
+    def draw(self, now: float) -> list:
+        """Draw a line for each name."""
+        artists, names = [], []
+        palette = self._stage.palette
+        for name, series in self._values.items():
+            look = palette.look(name)
             if name not in self._lines:
-                self._lines[name] = self.line(0, self._colour(name))
-            self._lines[name].set_data(rate.times, rate.rates)
-            if rate.times and rate.times[-1] >= start:
-                text = say("figures.named_value", name=name, value=style.number(_last(rate)))
-                self.labels.append(
-                    (0, Label(rate.times[-1], _last(rate), text, self._colour(name)))
-                )
+                self._lines[name] = self.line(self.panels[0], look.colour)
+            artists += self.show_series(series, self._lines[name])
+            names.append(self.name_of(series, self._word(name), look))
+        self.show_names(self.panels[0], [name for name in names if name])
+        return artists[1:] + artists[:1]  # what was produced lies on top
 
-    def limits(self) -> tuple:
-        """Grow the axis at once, shrink it only when half of it is empty."""
-        start = self.start_of_window()
-        peak = max(
-            (
-                value
-                for rate in self.series.values()
-                for moment, value in zip(reversed(rate.times), reversed(rate.rates), strict=True)
-                if moment >= start and value == value
-            ),
-            default=0.0,
-        )
-        wanted = style.nice_top(peak)
-        if wanted > self._top or wanted < self._top / 2:
-            self._top = wanted
-        self.axes[0].set_ylim(0, self._top)
-        return (self._top,)
-
-    def sentence(self) -> str:
+    def tell(self, now: float) -> str:
         """Say the newest rates."""
-        values = say("figures.list_join").join(
-            say("figures.rate_value", name=name, value=style.number(_last(rate)))
-            for name, rate in self.series.items()
+        return self.sentence_of(
+            now,
+            (
+                say("figures.rate_of", name=self._word(name), rate=style.number(series.last))
+                for name, series in self._values.items()
+                if series.last is not None
+            ),
         )
-        return say(
-            "figures.throughput_sentence",
-            topic=self.topic,
-            values=values,
-            seconds=style.number(self.now),
-        )
-
-
-def _last(rate: Rate) -> float:
-    return next((value for value in reversed(rate.rates) if value == value), 0.0)

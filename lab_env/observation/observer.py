@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 PERIOD = 0.25  # seconds between samples
 STARTS_EVERY = 4  # the oldest offsets move seldom: read them once a second
+FIRST_SECONDS = 1.0  # how long a new interest is waited for
 CALL_MS = 2000  # a broker that is silent for longer is not answering
 
 
@@ -30,12 +32,15 @@ class Observer:
         self._topics: list[str] = []
         self._groups: list[str] = []
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.samples: list[Sample] = []
 
     def watch(self, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> "Observer":
-        """Add topics and groups to what is sampled, and start sampling if it has not begun.
+        """Add topics and groups to what is sampled, and return when they have been sampled once.
+
+        A broker that does not answer is waited for a second at the most.
 
         Args:
             topics: real names of topics; one that does not exist (yet) is left out of the samples.
@@ -50,6 +55,12 @@ class Observer:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="lab-observer", daemon=True)
                 self._thread.start()
+        self._wake.set()
+        asked = self._journal.now()
+        while not (self.samples and self.samples[-1].time >= asked):
+            if self._stop.is_set() or self._journal.now() > asked + FIRST_SECONDS:
+                break
+            time.sleep(0.005)
         return self
 
     def after(self, count: int) -> list[Sample]:
@@ -67,6 +78,7 @@ class Observer:
     def close(self, seconds: float = 1.0) -> None:
         """End the thread; a call that hangs is left to its own timeout (the thread is a daemon)."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
 
@@ -89,7 +101,8 @@ class Observer:
                 if not self._stop.is_set():
                     self.samples.append(sample)
                 count += 1
-                self._stop.wait(max(PERIOD - (self._journal.now() - began), 0.02))
+                self._wake.wait(max(PERIOD - (self._journal.now() - began), 0.02))
+                self._wake.clear()
             look.close()
 
     # -- histories, built on read -----------------------------------------------------------

@@ -1,0 +1,221 @@
+"""Lesson 01: what its prose claims is true, and its checks tell right answers from wrong ones."""
+
+import pytest
+from lesson import open_lesson
+
+NUMBER = "01"
+
+
+@pytest.fixture(scope="module")
+def lesson(own_home):
+    """The lesson, run from top to bottom as it is committed, up to its exercises' answers."""
+    with open_lesson(NUMBER) as opened:
+        opened.run(opened.index("close"))
+        yield opened
+        opened.run()
+
+
+def errors(lesson) -> list[str]:
+    return [
+        f"{cell.id}: {output.ename}: {output.evalue}"
+        for cell in lesson.client.cells
+        if "raises-exception" not in cell.metadata.get("tags", ())
+        for output in cell.get("outputs", ())
+        if output.output_type == "error"
+    ]
+
+
+@pytest.mark.shares_a_lab
+def test_what_the_prose_claims_happens(lesson):
+    value = lesson.value
+    assert not errors(lesson)
+    for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
+        assert "✗" in lesson.output(exercise.check)
+    # a call: as slow as the desk, refused while it is dead
+    assert value("rate_when_slow") < value("rate") / 2
+    assert value("failed_calls") >= 10
+    # call against message, through the same bad day
+    waited, count = value("waited['median'].to_dict()"), value("waited['count'].to_dict()")
+    assert waited["call"] >= 1 > waited["message"]
+    assert count["message"] > 2 * count["call"]
+    assert set(value("failed")) == {"call"}
+    assert value("len(sent)") >= 70
+    assert value("sorted(lost)") == []
+    # request and reply
+    assert (value("right_by_order"), value("right_by_id")) == (0, 6)
+    assert value("waited_for_reply") >= 1
+    assert value("gave_up") is True
+    assert value("came_late") is True
+    # sent is not arrived
+    assert (value("before_flush"), value("after_flush"), value("receipt.offset")) == (0, 10, 9)
+    assert value("arrived") == {"without flush": 0, "with flush": 10}
+    assert (value("len(stored)"), value("len(told)")) == (3, 2)
+    assert value("told == stored[:2]") is True
+
+
+@pytest.mark.shares_a_lab
+def test_the_pictures_tell_the_same_in_a_sentence(lesson):
+    told = [
+        output.data["text/plain"]
+        for cell in lesson.client.cells
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(told) == 2
+    assert "call: " in told[0]
+    assert "failed" in told[0]
+    assert "message: " in told[1]
+
+
+DESK = """
+def gate_desk(service, topic):
+    producer = KafkaProducer(**lab.connection)
+    consumer = KafkaConsumer(topic, **lab.connection, auto_offset_reset="earliest")
+    while service.running:
+        for records in consumer.poll(timeout_ms=200).values():
+            for request in records:
+                about = dict(request.headers)
+                topic_, identity = about["reply-to"].decode(), about["correlation-id"]
+                body = {"gate": gate_of(json.loads(request.value)["flight"])}
+                SEND
+
+
+wanted, board, crew = twelve_requests()
+lab.service(gate_desk, wanted, name="gate-desk")
+"""
+SEND = "producer.send(%s, json.dumps(%s).encode(), headers=%s)"
+RIGHT = ("topic_", "body", '[("correlation-id", identity)]')
+
+
+def desk(topic=RIGHT[0], body=RIGHT[1], headers=RIGHT[2], after="") -> str:
+    return DESK.replace("SEND", SEND % (topic, body, headers) + after)
+
+
+# what the student wrote, and what the hint must speak of
+WRONG_DESKS = {
+    "no correlation id": (desk(headers="None"), "have no header correlation-id"),
+    "a new id": (
+        desk(headers='[("correlation-id", str(uuid4()).encode())]'),
+        "copy the one in the header of the request",
+    ),
+    "all on one topic": (
+        desk(topic='lab.group("gate.board")'),
+        "must not know the topics of its clients by heart",
+    ),
+    "the id in the body": (
+        desk(body='{**body, "correlation-id": identity.decode()}', headers="None"),
+        "Whoever sorts the replies looks at the headers",
+    ),
+    "every reply twice": (desk(after="; " + SEND % RIGHT), "answered more than once"),
+    "a reply on both topics": (
+        desk(topic='lab.group("gate.crew")', after="; " + SEND % RIGHT),
+        "on a topic on which their sender does not look",
+    ),
+    "the first request alone": (desk(after="; producer.flush(); return"), "11 of 12 requests"),
+    "no gate": (desk(body='"B16"'), "have no gate in the body"),
+    "answers where it reads": (
+        desk(topic="topic", after="; producer.flush(); return"),
+        "will soon have to answer itself",
+    ),
+    "reads what comes after it": (
+        desk().replace('auto_offset_reset="earliest"', ""),
+        "does not see requests that were there before it",
+    ),
+}
+IN_A_GROUP = (
+    desk(headers="request.headers")  # all of the request's headers, ours among them
+    .replace('auto_offset_reset="earliest"', 'group_id="desk", auto_offset_reset="earliest"')
+    .replace("{'gate': ", "{'flight': 1, 'gate': ")
+)
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
+    for name, (code, hint) in WRONG_DESKS.items():
+        answer = lesson.attempt(1, code)
+        assert not answer.passed, name
+        assert hint in answer.text, f"{name}: {answer.text}"
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_1_right_answers_pass(lesson):
+    for code in (lesson.solution(1), IN_A_GROUP):
+        answer = lesson.attempt(1, code)
+        assert answer.passed, answer.text
+    lesson.execute("lab.topic('gate.desk')")  # not fooled by what is in the student's variables
+    lesson.client.execute_cell(lesson.exercises[0].check)
+    assert "no request with the headers" in lesson.output(lesson.exercises[0].check)
+
+
+ANNOUNCE = """
+def announce(service, producer, topic, events):
+    BODY
+
+
+safe = lab.topic("gate.safe")
+announcer = lab.service(station, announce, safe, departures[:20], name="announcer")
+announcer.first("sent")
+announcer.crash()
+"""
+
+
+def announce(*lines: str) -> str:
+    return ANNOUNCE.replace("BODY", "\n    ".join(lines))
+
+
+ALL = "futures = [producer.send(topic, json.dumps(event).encode()) for event in events]"
+FLUSH, REPORT = "producer.flush(timeout=10)", "service.report(sent=len(events))"
+WRONG_ANNOUNCERS = {
+    "no flush": (announce(ALL, REPORT), "Wait until Kafka has confirmed them"),
+    "flush after the report": (announce(ALL, REPORT, FLUSH), "Wait until Kafka has confirmed them"),
+    "report before send": (announce(REPORT, ALL, FLUSH), "Wait until Kafka has confirmed them"),
+    "waits for the first alone": (
+        announce(ALL[:-1] + "[:1]]; futures[0].get(timeout=10)", REPORT),
+        "Wait until Kafka has confirmed them",
+    ),
+    "sends fewer": (
+        announce("events = events[:10]", ALL, FLUSH, REPORT),
+        "events are missing",
+    ),
+    "sends twice": (announce(ALL, ALL, FLUSH, REPORT), "two records"),
+    "says less than it did": (announce(ALL, FLUSH, "service.report(sent=1)"), "others again"),
+    "survives": (
+        announce(ALL, FLUSH, REPORT).replace("announcer.crash()", ""),
+        "has not been killed",
+    ),
+}
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
+    for name, (code, hint) in WRONG_ANNOUNCERS.items():
+        answer = lesson.attempt(2, code)
+        assert not answer.passed, name
+        assert hint in answer.text, f"{name}: {answer.text}"
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_2_right_answers_pass(lesson):
+    each = announce(ALL, "[future.get(timeout=10) for future in futures]", REPORT)
+    for code in (lesson.solution(2), each):
+        answer = lesson.attempt(2, code)
+        assert answer.passed, answer.text
+
+
+def test_cells_that_run_twice_do_the_same_again():
+    with open_lesson(NUMBER) as lesson:
+        for index, cell in enumerate(lesson.client.cells):
+            if cell.cell_type == "code":
+                lesson.client.execute_cell(index)
+                # nbclient would send a live picture's frames to outputs that are no more
+                lesson.client._display_id_map.clear()
+                lesson.client.execute_cell(index)
+            if cell.id == "wait":  # shorter phases: this is not about what they show
+                lesson.execute("_more = more; more = lambda service, rows: _more(service, 3)")
+            if cell.id == "count-lost":
+                assert lesson.value("sorted(lost)") == []
+            if cell.id == "by-id":
+                assert lesson.value("right_by_id") == 6
+            if cell.id == "kill":
+                assert lesson.value("arrived") == {"without flush": 0, "with flush": 10}
+        assert not errors(lesson)
