@@ -53,7 +53,8 @@ class Kernel:
 
         self.frames: list[tuple[float, str, int, int]] = []
         self._manager = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(cwd=str(ROOT), env=environment())
+        quiet = ["--IPKernelApp.log_level=50"]  # it warns of TCP on every start
+        self._manager.start_kernel(cwd=str(ROOT), env=environment(), extra_arguments=quiet)
         self._process = psutil.Process(self._manager.provisioner.pid)
         self._client = self._manager.blocking_client()
         self._client.start_channels()
@@ -107,18 +108,23 @@ class Kernel:
         """Call ``function`` and return what went on meanwhile.
 
         Returns:
-            cpu (% of one core), rate (frames/s of the slowest figure), largest (bytes of a PNG),
+            cpu (% of one core), rate (frames/s of the slowest figure, from its last frame before to
+            its last frame within, so that the ends do no harm), largest (bytes of a PNG),
             sent (bytes/s that the notebook gets).
         """
         count, began, before = len(self.frames), time.monotonic(), self._process.cpu_times()
         self.call(function, *args)
         seconds, after = time.monotonic() - began, self._process.cpu_times()
         frames = self.frames[count:]
-        figures = [name for _, name, _, _ in frames]
+        times = {
+            name: [time for time, other, *_ in frames if other == name] for _, name, *_ in frames
+        }
+        last = {name: time for time, name, *_ in self.frames[:count]}
+        rates = [len(at) / (at[-1] - last.get(name, began)) for name, at in times.items()]
         used = after.user + after.system - before.user - before.system
         return {
             "cpu": 100 * used / seconds,
-            "rate": min((figures.count(name) for name in set(figures)), default=0) / seconds,
+            "rate": min(rates, default=0.0),
             "largest": max((png for _, _, png, _ in frames), default=0),
             "sent": sum(size for *_, size in frames) / seconds,
         }

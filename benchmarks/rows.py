@@ -45,7 +45,7 @@ class Row:
             subject,
             self.what,
             _text(statistics.median(self.values), self.unit),
-            f"{_number(low)} – {_number(high)} ({len(self.values)})",
+            f"{_number(low)} to {_number(high)} ({len(self.values)})",
             target,
             "" if limit is None else "met" if self.met else "**missed**",
         )

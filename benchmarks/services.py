@@ -38,7 +38,8 @@ def first_reports(rounds: int, twelves: int) -> dict[str, list[float]]:
             for service in services:
                 service.first("ready", seconds=60)
             times["twelve"].append(time.monotonic() - began)
-            lab.services.stop()
+            for service in services:
+                service.stop()
     return times
 
 

@@ -44,11 +44,15 @@ def answered(lab, requests_topic: str, reply_topics: Sequence[str]) -> Result:
         ]
 
     found = _when_settled(replies, lambda rows: asked.keys() <= {row[1].get(ID) for row in rows})
-    return _grade(found, asked, strays=len(requests) - len(asked))
+    strays = len(look.records(lab.connection, requests_topic)) - len(asked)
+    return _grade(found, asked, strays)
 
 
 def _grade(found: list[tuple[str, dict, object]], asked: dict[str, str], strays: int) -> Result:
-    """Return the answer for replies (topic, headers, value), given the topic for each id."""
+    """Return the answer for replies (topic, headers, value), given the topic for each id.
+
+    ``strays`` is how many records among the requests are none.
+    """
     wanted = len(asked)
 
     def wrong(key: str, **values: object) -> Result:

@@ -97,7 +97,8 @@ def place(
         line = begin
         start = min(start, right - needs)
         for row in range(ROWS):
-            if start + needs <= free[row] and start >= left - 60:
+            crossed = any(p.row < row and p.left - 4 < line < p.left + p.width + 4 for p in placed)
+            if start + needs <= free[row] and start >= 0 and not crossed:
                 placed.append(Placed(mark, mark.text, start, needs, row))
                 free[row] = min(start, line) - GAP
                 # what is higher has a line through the rows below it

@@ -211,7 +211,7 @@ class TimeFigure(LiveFigure):
             default=0.0,
         )
         labelled = any(panel.label for panel in self.panels)
-        left = max(widest + 14 + (line + 6 if labelled else 0), 40)
+        left = max(widest + 17 + (line + 6 if labelled else 0), 40)
         width = WIDTH - left - max(self._name_width, 24)
         self._x0, self._x_unit = left, width / (high - low)
 
@@ -229,8 +229,10 @@ class TimeFigure(LiveFigure):
         title_height = self.line_height(style.TITLE) + 10
         bottom = 2 * line + 14
         top = HEIGHT - title_height - rows * line - (4 if rows else 0)
-        self._title.set_position((left / WIDTH, (HEIGHT - 8) / HEIGHT))
-        self._title.set_text(self._fitting_title(WIDTH - left - 6))
+        needs = self.measure(self.title, style.TITLE, "bold")
+        begin = max(min(left, WIDTH - 6 - needs), 8)
+        self._title.set_position((begin / WIDTH, (HEIGHT - 8) / HEIGHT))
+        self._title.set_text(self._fitting_title(WIDTH - 6 - begin))
         self._strip = top + 2
 
         gap = 16.0
@@ -514,7 +516,8 @@ def amount_ticks(scale: scales.Amount, height: float, write: Callable = style.nu
     """Return a scale's ticks for a panel of a height in units: fewer where there is little room."""
     ticks = scale.ticks
     if height < 130 and len(ticks) > 3:
-        ticks = [ticks[0], ticks[-1] / 2, ticks[-1]]
+        half = [ticks[-1] / 2] if ticks[-1] % 2 == 0 else []
+        ticks = [ticks[0], *half, ticks[-1]]
     return [(value, write(value), style.SOFT) for value in ticks]
 
 

@@ -1,0 +1,205 @@
+"""JupyterLab in a real browser, as a student uses it: read, run, watch, interrupt, restart, save."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+
+import browser
+import nbformat
+import pytest
+from conftest import javas, wait_until
+from lesson import NOTEBOOKS
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import expect, sync_playwright
+
+from lab_env.lessons import exercises, load, paths
+
+START = "00_start_here.ipynb"
+OWN = "own.ipynb"
+
+# Pictures that go on while no cell runs need somebody who sends: a service, which is a process.
+OWN_CELLS = {
+    "title": "# Pictures",
+    "lab": """
+from contextlib import closing
+from kafka import KafkaConsumer, KafkaProducer
+from lab_env import Lab
+
+lab = Lab()
+topic = lab.topic("flights")
+""",
+    "throughput": 'throughput = lab.show.throughput(topic, "readers")',
+    "lag": 'lag = lab.show.lag(topic, "readers")',
+    "send": """
+def send(service, topic):
+    with closing(KafkaProducer(**lab.connection)) as producer:
+        while service.running:
+            producer.send(topic, b"a flight").get(timeout=5)
+            service.wait(0.02)
+
+
+sender = lab.service(send, topic)
+""",
+    "consumer": """
+consumer = KafkaConsumer(topic, group_id="readers", auto_offset_reset="earliest", **lab.connection)
+""",
+    "read": """
+read = 0
+while True:
+    for records in consumer.poll(timeout_ms=1000).values():
+        read += len(records)
+""",
+    "after": """
+more = sum(map(len, consumer.poll(timeout_ms=5000).values()))
+print("still here:", lab.nodes, more > 0)
+""",
+    "close": """
+consumer.close()
+lab.close()
+""",
+    "hashes": """
+import hashlib
+print(*(hashlib.sha256(picture.png).hexdigest() for picture in (throughput, lag)))
+""",
+}
+AT = {name: index for index, name in enumerate(OWN_CELLS)}
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    """A JupyterLab over a copy of the lessons, for a student whose folder has a telling name."""
+    root = tmp_path_factory.mktemp("students") / "Jörg's Übungen"
+    shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".*"))
+    cells = [
+        (new_markdown_cell if name == "title" else new_code_cell)(source.strip())
+        for name, source in OWN_CELLS.items()
+    ]
+    nbformat.write(new_notebook(cells=cells), root / OWN)
+    with browser.jupyter(root, tmp_path_factory.mktemp("first time")) as one:
+        one.root = root
+        yield one
+    assert one.process.returncode == 0, "".join(one.lines[-20:])
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    with sync_playwright() as one:
+        yield one
+
+
+@pytest.fixture
+def student(jupyter, playwright, tmp_path):
+    """Open a browser; what it started in JupyterLab is ended with the test."""
+
+    def open_browser(**options):
+        return browser.student(playwright, tmp_path, **options)
+
+    yield open_browser
+    jupyter.end_kernels()
+
+
+def test_the_course_opens_at_lesson_00_and_asks_nothing(jupyter, student):
+    title = load(jupyter.root / START)["cells"][0]["source"].split("\n")[0].removeprefix("# ")
+    with student() as one:
+        one.open(jupyter.url)
+        expect(one.cell(0).locator("h1")).to_contain_text(title)
+        files = one.page.locator(".jp-DirListing-item .jp-DirListing-itemText")
+        assert {path.name for path in paths(jupyter.root)} <= set(files.all_inner_texts())
+        assert one.page.locator(".jp-Dialog").count() == 0
+        assert one.page.locator(".jp-Notebook").evaluate("n => n.scrollWidth <= n.clientWidth")
+
+
+def test_lesson_00_as_a_student_runs_it(jupyter, student):
+    notebook = load(jupyter.root / START)
+    code = {c["id"]: i for i, c in enumerate(notebook["cells"]) if c["cell_type"] == "code"}
+    exercise = exercises(notebook)[0]
+    with student() as one:
+        one.open(jupyter.address(START))
+
+        # the stub, and then the right answer
+        one.run(0, exercise.check)
+        assert "Not yet" in one.text(exercise.check)
+        one.write(exercise.cell, exercise.solution)
+        one.run(exercise.cell, exercise.check)
+        assert "Done" in one.text(exercise.check)
+        assert "Not yet" not in one.text(exercise.check)
+
+        # the picture moves while the cell that feeds it runs
+        one.run(exercise.check + 1, code["replay"] - 1)
+        image = one.image(code["picture"])
+        expect(image).to_be_visible()
+        assert re.search(r"\w", image.get_attribute("alt"))
+        one.watch_picture(code["picture"])
+        place = one.cell(code["replay"]).bounding_box()["height"]
+        one.start(code["replay"])
+        one.wait_for_frames(5)
+        busy = one.cell(code["replay"]).locator(".jp-InputPrompt").first.inner_text()
+        assert busy == "[*]:", "the frames must come while the cell runs"
+        one.finish()
+        assert place <= one.cell(code["replay"]).bounding_box()["height"]
+        assert image.count() == 1
+        assert one.image(code["replay"]).count() == 0
+
+
+def test_a_picture_goes_on_while_nothing_runs_and_after_an_interrupt(jupyter, student):
+    with student() as one:
+        one.open(jupyter.address(OWN))
+        one.run(0, AT["consumer"])
+        one.watch_picture(AT["throughput"])
+        one.wait_for_frames(5)  # no cell runs: the service sends, the thread draws
+
+        one.start(AT["read"])
+        one.wait_for_frames(5)
+        assert one.cell(AT["read"]).locator(".jp-InputPrompt").first.inner_text() == "[*]:"
+        one.press("Escape", "i", "i")
+        one.finish()
+        assert "KeyboardInterrupt" in one.text(AT["read"])
+
+        one.run(AT["after"])
+        assert one.text(AT["after"]).strip() == "still here: {1: 'running'} True"
+        one.wait_for_frames(5)
+
+
+def test_restarting_the_kernel_ends_kafka_and_the_top_runs_again(jupyter, student):
+    before = javas()
+    with student() as one:
+        one.open(jupyter.address(OWN))
+        one.run(0, AT["send"])
+        first = javas() - before
+        assert len(first) == 1
+
+        one.press("Escape", "0", "0")
+        one.page.locator(".jp-Dialog button.jp-mod-accept").click()
+        wait_until(lambda: not first & javas(), seconds=5)
+
+        one.choose(AT["lab"])
+        one.run(AT["lab"], AT["send"])
+        assert len(javas() - before) == 1
+        expect(one.image(AT["throughput"])).to_have_count(1)
+        one.watch_picture(AT["throughput"])
+        one.wait_for_frames(3)
+
+
+def test_the_saved_notebook_holds_the_last_frame_once(jupyter, student):
+    with student() as one:
+        one.open(jupyter.address(OWN))
+        one.run(0, AT["consumer"])
+        one.choose(AT["after"])
+        one.run(AT["after"], AT["hashes"])
+        told = one.text(AT["hashes"]).split()
+        one.save()
+    cells = json.loads((jupyter.root / OWN).read_text(encoding="utf-8"))["cells"]
+    pictures = {
+        index: [output["data"]["image/png"] for output in cell["outputs"]]
+        for index, cell in enumerate(cells)
+        if any("image/png" in output.get("data", ()) for output in cell.get("outputs", ()))
+    }
+    assert sorted(pictures) == [AT["throughput"], AT["lag"]]
+    saved = [
+        [hashlib.sha256(base64.b64decode(png)).hexdigest() for png in pictures[index]]
+        for index in sorted(pictures)
+    ]
+    assert saved == [[one_hash] for one_hash in told]
+    assert javas() == set()

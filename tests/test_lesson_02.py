@@ -1,0 +1,289 @@
+"""Lesson 02: what its prose claims is true, and its checks tell right answers from wrong ones."""
+
+import pytest
+from lesson import open_lesson
+
+NUMBER = "02"
+
+
+@pytest.fixture(scope="module")
+def lesson(own_home):
+    """The lesson, run from top to bottom as it is committed, up to its exercises' answers."""
+    with open_lesson(NUMBER) as opened:
+        opened.run(opened.index("close"))
+        yield opened
+        opened.run()
+
+
+def errors(lesson) -> list[str]:
+    return [
+        f"{cell.id}: {output.ename}: {output.evalue}"
+        for cell in lesson.client.cells
+        if "raises-exception" not in cell.metadata.get("tags", ())
+        for output in cell.get("outputs", ())
+        if output.output_type == "error"
+    ]
+
+
+@pytest.mark.shares_a_lab
+def test_what_the_prose_claims_happens(lesson):
+    value = lesson.value
+    assert not errors(lesson)
+    for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
+        assert "✗" in lesson.output(exercise.check)
+    # competing: each of the three has some of the 60 commands, and no command goes to two
+    assert "60 sent, 0 missing, 0 handled twice" in lesson.output(lesson.index("once"))
+    assert lesson.output(lesson.index("three-trucks")).count("truck-") == 3
+    assert "{'truck-1': [" in lesson.output(lesson.index("why-shares"))
+    # a group each: everybody handles everything
+    assert value("everything") == [True, True, True]
+    assert set(value("trips").values()) == {value("len(in_topic)")}
+    # a crash: nothing is lost, and no more comes again than a batch holds
+    assert value("nothing_lost") is True
+    assert value("lost") == 0
+    assert value("twice") <= 10
+    last = value("int(last_report['uncommitted'].iloc[0])")
+    assert value("twice") in (last, 0)  # 0: the kill came right after the commit
+    assert value("nothing_lost_again") is True
+    assert value("twice_now") <= 1
+    # the dead are missed after the session timeout, the stopped at once
+    assert value("after_crash") > 2.5
+    assert value("after_stop") < value("after_crash")
+    # reading removes nothing
+    assert value("held") == value("sum(end.values())")
+    assert value("all(offset == 0 for offset in oldest.values())") is True
+    assert value("{at: committed[at] for at in places} == end") is True
+
+
+@pytest.mark.shares_a_lab
+def test_the_queue_of_the_broker_grew_while_the_dead_truck_was_missed(lesson):
+    lag = lesson.value(
+        "(lambda c: c[c['time'].between(crashed + 1, crashed + 2.8) & c['partition'].isin(orphans)"
+        " & (c['group'] == group)].groupby('time')['lag'].sum().tolist())(lab.watch().commits)"
+    )
+    assert len(lag) >= 3
+    assert lag == sorted(lag)
+    assert lag[-1] > lag[0]
+
+
+@pytest.mark.shares_a_lab
+def test_the_pictures_tell_the_same_in_a_sentence(lesson):
+    told = [
+        output.data["text/plain"]
+        for cell in lesson.client.cells
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(told) == 3
+    for name in ("truck-1", "truck-2", "truck-3", "refuel.commands"):
+        assert name in told[1]
+
+
+TRUCKS = "lab.service(truck, rush, rush_crew, name='rush-truck', copies=6, settings=rush_settings)"
+START = """
+rush, rush_crew = rush_hour()
+rush_settings = {"work": 0.04, "batch": 10}
+"""
+OWN_TRUCK = """
+def own_truck(service, topic, group):
+    consumer = KafkaConsumer(topic, **lab.connection, client_id=service.name, OPTIONS)
+    with closing(consumer):
+        while service.running:
+            batch = consumer.poll(timeout_ms=100)
+            for record in chain(*batch.values()):
+                service.wait(rush_settings["work"])
+                service.report(handled=json.loads(record.value)["id"])
+            LAST
+
+
+lab.service(own_truck, rush, rush_crew, name="own-truck", copies=COPIES)
+"""
+
+
+def rush(code: str) -> str:
+    return START + code
+
+
+def own(copies=3, last="pass", **options) -> str:
+    options = {"group_id": "group", "auto_offset_reset": "'earliest'"} | options
+    text = ", ".join(f"{name}={value}" for name, value in options.items())
+    return rush(
+        OWN_TRUCK.replace("OPTIONS", text).replace("LAST", last).replace("COPIES", str(copies))
+    )
+
+
+# what the student wrote, and what the answer must speak of
+WRONG_DRAINS = {
+    "nothing": (rush("pass"), "needs a receiver"),
+    "one truck": (rush(TRUCKS.replace("copies=6", "copies=1")), "Let several trucks compete"),
+    "a group each": (
+        rush(
+            "for n in range(3):\n"
+            "    lab.service(truck, rush, lab.group(f'rush-{n}'), name=f'rush-truck-{n}',"
+            " settings=rush_settings)"
+        ),
+        "that is publish/subscribe",
+    ),
+    "another group": (
+        rush(TRUCKS.replace("rush_crew", "lab.group('crew')")),
+        "A group is known by its name",
+    ),
+    "one partition": (
+        rush("lab.topic('refuel.rush')\nsend(rush, next_commands(300))\n" + TRUCKS),
+        "In a group each partition belongs to one member",
+    ),
+    "never commits": (
+        own(enable_auto_commit=False, max_poll_records=20).replace("0.04", "0.01"),
+        "To handle is not to commit",
+    ),
+    "begins at the end": (own(auto_offset_reset="'latest'", copies=1), "begins at the end"),
+    "skips the work": (
+        rush(TRUCKS.replace("rush_settings", "{'work': 0, 'batch': 10}")),
+        "Whoever skips the work",
+    ),
+    "commits what it skips": (
+        own(copies=1, last="consumer.seek_to_end() if batch else None; consumer.commit()"),
+        "Handle first, then commit",
+    ),
+    "an error of its own": (
+        rush("lab.service(truck, rush, rush_crew, name='rush-truck')"),
+        "Mend that line",
+    ),
+}
+RIGHT_DRAINS = {
+    "three with auto-commit": own(copies=3, auto_commit_interval_ms=500, max_poll_records=10),
+    "four, started one by one": rush(
+        "for n in range(4):\n"
+        "    lab.service(truck, rush, rush_crew, name=f'helper-{n}', settings=rush_settings)"
+    ),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(240)
+def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
+    for name, (code, hint) in WRONG_DRAINS.items():
+        answer = lesson.attempt(1, code)
+        assert not answer.passed, name
+        assert hint in answer.text, f"{name}: {answer.text}"
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_1_right_answers_pass(lesson):
+    for name, code in {"solution": lesson.solution(1), **RIGHT_DRAINS}.items():
+        answer = lesson.attempt(1, code)
+        assert answer.passed, f"{name}: {answer.text}"
+
+
+COUNTING = """
+audit = closing_time()
+count = {"EWR": 0, "JFK": 0, "LGA": 0}
+deadline = monotonic() + 20
+with closing(KafkaConsumer(**lab.connection, OPTIONS)) as consumer:
+    BEGIN
+    ends = consumer.end_offsets(places)
+    for _ in range(TURNS):
+        for record in chain(*consumer.poll(timeout_ms=WAIT).values()):
+            count[json.loads(record.value)["airport"]] += 1
+
+with closing(KafkaProducer(**lab.connection)) as producer:
+    producer.send(audit, VALUE).get(timeout=5)
+"""
+ASSIGNED = "consumer.assign(places); consumer.seek_to_beginning()"
+SUBSCRIBED = "consumer.subscribe([topic])"
+
+
+def counting(
+    begin=ASSIGNED, options="", turns=20, wait="200", value="json.dumps(count).encode()"
+) -> str:
+    text = COUNTING.replace("OPTIONS", options).replace("BEGIN", begin).replace("WAIT", wait)
+    return text.replace("TURNS", str(turns)).replace("VALUE", value)
+
+
+IN_THE_GROUP = "group_id=group, auto_offset_reset='earliest'"
+WRONG_AUDITS = {
+    "the trucks' group": (counting(SUBSCRIBED, IN_THE_GROUP), "reading with that group_id"),
+    "the trucks' group, set back": (
+        counting(
+            SUBSCRIBED + "; consumer.poll(timeout_ms=2000); consumer.seek_to_beginning()",
+            IN_THE_GROUP,
+        ),
+        "The seal is broken",
+    ),
+    "the trucks' group, no commit": (
+        counting(SUBSCRIBED, IN_THE_GROUP + ", enable_auto_commit=False"),
+        "where the trucks have stopped",
+    ),
+    "begins at the end": (counting(SUBSCRIBED), "A new one begins at the end"),
+    "does not wait": (counting(wait="0", turns=1), "poll() without timeout_ms does not wait"),
+    "one partition": (
+        counting("consumer.assign(places[:1]); consumer.seek_to_beginning()"),
+        "A topic is the sum of its partitions",
+    ),
+    "stops too early": (counting(options="max_poll_records=50", turns=2), "Go on until"),
+    "twice": (
+        counting(value="json.dumps({k: 2 * v for k, v in count.items()}).encode()"),
+        "Was something read twice",
+    ),
+    "not JSON": (counting(value="str(count).encode()"), "json.dumps(count) turns"),
+    "airports mixed up": (
+        counting(
+            value="json.dumps(dict(zip(count, sorted(count.values()), strict=True))).encode()"
+        ),
+        "The sum is right",
+    ),
+    "nothing sent": ("audit = closing_time()", "Send json.dumps"),
+    "still a member": (
+        counting(SUBSCRIBED, IN_THE_GROUP)
+        .replace("with closing(KafkaConsumer", "for consumer in (KafkaConsumer")
+        .replace(") as consumer:", ",):"),
+        "one more truck",
+    ),
+}
+RIGHT_AUDITS = {
+    "a group of its own": counting(
+        SUBSCRIBED, "group_id=lab.group('auditor'), auto_offset_reset='earliest'"
+    ),
+    "with pandas": """
+audit = closing_time()
+airports = pd.json_normalize(lab.records(topic)["value"].tolist())["airport"]
+with closing(KafkaProducer(**lab.connection)) as producer:
+    producer.send(audit, b"a first try, and wrong")
+    producer.send(audit, airports.value_counts().to_json().encode()).get(timeout=5)
+""",
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(240)
+def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
+    for name, (code, hint) in WRONG_AUDITS.items():
+        answer = lesson.attempt(2, code)
+        assert not answer.passed, name
+        assert hint in answer.text, f"{name}: {answer.text}"
+        lesson.execute("consumer.close()")  # what the hint asks for
+
+
+@pytest.mark.shares_a_lab
+def test_exercise_2_right_answers_pass(lesson):
+    for name, code in {"solution": lesson.solution(2), **RIGHT_AUDITS}.items():
+        answer = lesson.attempt(2, code)
+        assert answer.passed, f"{name}: {answer.text}"
+
+
+@pytest.mark.timeout(300)
+def test_cells_that_run_twice_do_the_same_again():
+    with open_lesson(NUMBER) as lesson:
+        for index, cell in enumerate(lesson.client.cells):
+            if cell.cell_type == "code":
+                lesson.client.execute_cell(index)
+                # nbclient would send a live picture's frames to outputs that are no more
+                lesson.client._display_id_map.clear()
+                lesson.client.execute_cell(index)
+            if cell.id == "once":
+                assert "60 sent, 0 missing, 0 handled twice" in lesson.output(index)
+            if cell.id == "crash-count":
+                assert lesson.value("nothing_lost") is True
+            if cell.id == "offsets":
+                assert lesson.value("{at: committed[at] for at in places} == end") is True
+        assert not errors(lesson)
