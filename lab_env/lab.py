@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lab_env import clusters
+from lab_env import clusters, notices
 from lab_env.errors import BadInputError, BrokerError, ClosedError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
@@ -58,6 +58,7 @@ class Lab:
         threading.Thread(target=_import_client, daemon=True).start()
         self.journal = Journal()
         self._cluster: Cluster = kind(brokers, progress=progress)
+        notices.watch_cells()
         try:
             self._cluster.on_event = _marker(self.journal)
             _round_trip(self._cluster, brokers)
@@ -364,6 +365,8 @@ def _marker(journal: Journal):
 
     def mark(kind: str, node: int, text: str) -> None:
         journal.mark(text, kind, f"broker {node}")
+        if kind == "fail":  # nobody asked for it, so the notebook tells it by itself
+            notices.post(say("lab.broker_died", node=node))
 
     return mark
 
