@@ -117,7 +117,7 @@ def page(notebook: "NotebookNode", path: Path) -> str:
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(embed_images=True, language_code=language())
+    exporter = HTMLExporter(language_code=language())
     exporter.raw_template = PAGE
     exporter.register_filter("described", _described)
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}

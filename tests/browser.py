@@ -16,11 +16,20 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # a renderer that waits for the next page would look like something left behind
+    "--disable-features=SpareRendererForSitePerProcess",
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 NO_BROWSER = (
     "These tests drive a real browser, and none of {names} is on the PATH. Install one: "
@@ -164,8 +173,8 @@ class Student:
     def open(self, url: str) -> None:
         """Open an address and wait until the notebook is there and its kernel is ready."""
         self.page.goto(url)
-        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        self.page.locator(".jp-Notebook h1").first.wait_for()
+        self.page.get_by_text(re.compile(r"\| Idle$")).wait_for()
 
     def cell(self, index: int):
         """Return a cell by its place, 0 is the first."""
@@ -273,21 +282,30 @@ class Student:
 
 
 @contextmanager
-def student(playwright, shots: Path, screen: dict = SCREEN) -> Iterator[Student]:
-    """Open a browser of its own; when the test fails, its last sight is left in ``shots``.
+def screen(size: dict = SCREEN) -> Iterator:
+    """Start a browser, and yield what pages are made of; pages share what has been loaded."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        try:
+            yield browser.new_context(viewport=size)
+        finally:
+            browser.close()
+
+
+@contextmanager
+def student(context, shots: Path) -> Iterator[Student]:
+    """Open a page; when the test fails, what was seen last is left in ``shots``.
 
     At the end, no error may stand in the console, and no request may have left this machine.
     """
-    browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+    one = Student(context.new_page())
     try:
-        one = Student(browser.new_page(viewport=screen))
-        try:
-            yield one
-            assert one.errors == []
-            assert one.abroad == []
-        except BaseException:
-            one.page.screenshot(path=shots / "failed.png")
-            print(f"what the browser showed: {shots / 'failed.png'}")
-            raise
+        yield one
+        assert one.errors == []
+        assert one.abroad == []
+    except BaseException:
+        one.page.screenshot(path=shots / "failed.png")
+        print(f"what the browser showed: {shots / 'failed.png'}")
+        raise
     finally:
-        browser.close()
+        one.page.close()

@@ -1,4 +1,4 @@
-"""JupyterLab in a real browser, as a student uses it: read, run, watch, interrupt, restart, save."""
+"""JupyterLab in a real browser, as a student uses it: run, watch, interrupt, restart, save."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ import pytest
 from conftest import javas, wait_until
 from lesson import NOTEBOOKS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from lab_env.lessons import exercises, load, paths
 
@@ -84,19 +84,15 @@ def jupyter(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def playwright():
-    with sync_playwright() as one:
+def screen():
+    with browser.screen() as one:
         yield one
 
 
 @pytest.fixture
-def student(jupyter, playwright, tmp_path):
-    """Open a browser; what it started in JupyterLab is ended with the test."""
-
-    def open_browser(**options):
-        return browser.student(playwright, tmp_path, **options)
-
-    yield open_browser
+def student(jupyter, screen, tmp_path):
+    """Open a page with ``with student() as one``; the kernels end with the test."""
+    yield lambda: browser.student(screen, tmp_path)
     jupyter.end_kernels()
 
 

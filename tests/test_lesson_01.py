@@ -41,6 +41,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert set(value("failed")) == {"call"}
     assert value("len(sent)") >= 70
     assert value("sorted(lost)") == []
+    assert value("float(later.max())") > 1
     # request and reply
     assert (value("right_by_order"), value("right_by_id")) == (0, 6)
     assert value("waited_for_reply") >= 1
@@ -107,10 +108,6 @@ WRONG_DESKS = {
         "Whoever sorts the replies looks at the headers",
     ),
     "every reply twice": (desk(after="; " + SEND % RIGHT), "answered more than once"),
-    "a reply on both topics": (
-        desk(topic='lab.group("gate.crew")', after="; " + SEND % RIGHT),
-        "on a topic on which their sender does not look",
-    ),
     "the first request alone": (desk(after="; producer.flush(); return"), "11 of 12 requests"),
     "no gate": (desk(body='"B16"'), "have no gate in the body"),
     "answers where it reads": (
@@ -202,6 +199,7 @@ def test_exercise_2_right_answers_pass(lesson):
         assert answer.passed, answer.text
 
 
+@pytest.mark.timeout(300)  # two lessons long, on a machine that may do other things
 def test_cells_that_run_twice_do_the_same_again():
     with open_lesson(NUMBER) as lesson:
         for index, cell in enumerate(lesson.client.cells):

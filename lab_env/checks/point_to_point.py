@@ -72,7 +72,7 @@ def drained(
     return passed("point_to_point.drained", **found) if wrong is None else wrong
 
 
-def _wrong(name: str, **values: object) -> Result:
+def _wrong(name: str, /, **values: object) -> Result:
     return not_yet(f"point_to_point.{name}", **values)
 
 

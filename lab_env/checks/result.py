@@ -56,12 +56,12 @@ class Result:
         )
 
 
-def passed(key: str, **values: object) -> Result:
+def passed(key: str, /, **values: object) -> Result:
     """Return the answer for an exercise that is done; ``key`` is what was found."""
     return Result(True, say(key, **values))
 
 
-def not_yet(key: str, **values: object) -> Result:
+def not_yet(key: str, /, **values: object) -> Result:
     """Return the answer for an exercise that is not done.
 
     Args:

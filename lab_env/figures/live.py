@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from lab_env.observation.observer import Observer
     from lab_env.reports import Reports
 
-PERIOD = 0.25  # seconds between frames of one picture
+PERIOD = 0.22  # seconds between frames of one picture, at the least
+POLL = 0.03  # seconds between looks for the sample that the next frame waits for:
+PATIENCE = 0.5  # at most so long, since a silence is to be seen as well
 BUDGET = 240_000  # bytes a second for all pictures: Jupyter throttles a notebook at 1 MB/s
 BURST = 20_000  # bytes that may be saved up
 FINE, COARSE = 1.5, 1.0  # pixels per unit with one or two pictures, and with more
@@ -144,7 +146,8 @@ class Stage:
         self._allowance -= figure._frame(fineness, quick=len(figures) == 1)
         # never more than half of a core, however slow the machine draws
         rest = time.thread_time() - began
-        period = IDLE_PERIOD if figure.paused else PERIOD
+        drew = figure._attempted >= now
+        period = PERIOD if drew else IDLE_PERIOD if figure.paused else POLL
         figure._due = max(figure._due + period, time.monotonic() + rest)
         return 0.0
 
@@ -165,6 +168,7 @@ class LiveFigure:
         sentence: what the last frame shows, in words.
         frames: how many frames were made.
         bytes_sent: how much went to the notebook, or would have gone.
+        fresh: whether `read` took in anything, so that a frame is worth its while.
         paused: nothing has changed for long; it goes on by itself.
         error: the exception that ended it, or None.
     """
@@ -176,6 +180,7 @@ class LiveFigure:
         self.sentence = ""
         self.frames = 0
         self.bytes_sent = 0
+        self.fresh = True
         self.paused = False
         self.error: Exception | None = None
         self._stage = stage
@@ -188,6 +193,7 @@ class LiveFigure:
         self._sent: np.ndarray | None = None
         self._due = time.monotonic()
         self._changed = time.monotonic()
+        self._attempted = 0.0  # when it was drawn last
         self._stopping = False
         self._drawn = threading.Event()  # a first frame is there
         self._displayed = threading.Event()  # and on the page
@@ -280,6 +286,10 @@ class LiveFigure:
             self.paused = quiet > self._stage.pause_after and not last and self._drawn.is_set()
             if self.paused:
                 return 0
+            waits = time.monotonic() - self._attempted
+            if not (self.fresh or last or waits > PATIENCE):
+                return 0
+            self._attempted = time.monotonic()
             pixels = self._draw(now, fineness)
             if self._sent is not None and np.array_equal(self._sent, pixels):
                 return 0

@@ -39,11 +39,12 @@ class Encoder:
             self._used = 0
         drawn = image.quantize(palette=self._palette, dither=Image.Dither.NONE)
         data = _saved(drawn, 4 if quick else 6)
-        for small in (image, image.resize(size, Image.Resampling.BOX)):
+        for shape in (image.size, size):
             for colours, level in FEWER:
                 if len(data) <= MOST_BYTES:
                     return data
-                data = _saved(_quantized(small, colours), level)
+                smaller = image if shape == image.size else image.resize(shape)
+                data = _saved(_quantized(smaller, colours), level)
         return data
 
 

@@ -115,6 +115,7 @@ class TimeFigure(LiveFigure):
     def read(self, now: float) -> bool:
         """Take in new samples, reports and marks."""
         changed = False
+        had = self._samples_read, self._reports_read
         for sample in self._stage.observer.after(self._samples_read):
             self._samples_read += 1
             self._hear(sample.time, self.stale(sample))
@@ -134,6 +135,7 @@ class TimeFigure(LiveFigure):
         if self.samples_matter and now - self._last_heard > SILENT and not self._silent:
             self._outages.append(Mark(max(self._last_heard, self.origin), "", marks.OUTAGE))
             changed = True
+        self.fresh = changed or (self._samples_read, self._reports_read) != had
         return changed
 
     def stale(self, sample: Sample) -> float:

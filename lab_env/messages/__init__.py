@@ -24,7 +24,7 @@ def catalogue(lang: str) -> dict[str, str]:
     }
 
 
-def say(key: str, **values: object) -> str:
+def say(key: str, /, **values: object) -> str:
     """Return the text ``key`` with its ``{placeholders}`` filled, in the language in use.
 
     A text that a translation lacks is said in English.
