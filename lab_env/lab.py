@@ -217,7 +217,7 @@ class Lab:
         observer = self._observer()
 
         def make():
-            from lab_env.pictures import Show
+            from lab_env.figures import Show
 
             return Show(observer, self._reports, self.journal)
 

@@ -282,12 +282,17 @@ class Student:
 
 
 @contextmanager
-def screen(size: dict = SCREEN) -> Iterator:
+def screen(shots: Path, size: dict = SCREEN) -> Iterator:
     """Start a browser, and yield what pages are made of; pages share what has been loaded."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         try:
-            yield browser.new_context(viewport=size)
+            context = browser.new_context(viewport=size)
+            # what a browser and its driver start only when first needed, they have now
+            with closing(context.new_page()) as page:
+                page.goto("data:text/html,ready")
+                page.screenshot(path=shots / "ready.png")
+            yield context
         finally:
             browser.close()
 

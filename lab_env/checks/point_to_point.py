@@ -95,7 +95,7 @@ def _wrong_group(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | N
         return _wrong("drain_groups", names=", ".join(sorted(at_it)), number=len(at_it), **found)
     if found["group"] not in at_it:
         return _wrong("drain_other_group", name=next(iter(at_it)), **found)
-    if found["lag"] == found["commands"]:
+    if found["lag"] == found["count"] == found["commands"]:
         return _wrong("drain_uncommitted", **found)
     return None
 

@@ -31,6 +31,7 @@ FINE, COARSE = 1.5, 1.0  # pixels per unit with one or two pictures, and with mo
 IDLE_PERIOD = 0.5  # seconds between looks at a paused picture's data
 FIRST_FRAME_SECONDS = 10.0
 STOP_SECONDS = 0.9
+SWITCH = 0.0005  # seconds that a cell which spins may keep the interpreter from the drawing
 
 
 class Stage:
@@ -112,6 +113,16 @@ class Stage:
             thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
+        # drawing gives the interpreter away dozens of times a frame: at the usual 5 ms each, a cell
+        # that spins would leave it half a frame a second
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(min(usual, SWITCH))
+        try:
+            self._draw_until_nothing_lives()
+        finally:
+            sys.setswitchinterval(usual)
+
+    def _draw_until_nothing_lives(self) -> None:
         while True:
             self._wake.clear()  # before looking, so that no wake is lost
             with self._lock:

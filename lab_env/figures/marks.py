@@ -65,10 +65,11 @@ def place(
     axis_right: float,
     right: float,
 ) -> list[Placed]:
-    """Return the marks that are in sight whose words find room, the newest first.
+    """Return the marks that are in sight whose words find room: stretches first, then the newest.
 
-    The newest stands lowest, right above the axis; an older one that would touch it goes up a
-    row, where its line passes no other's words; the oldest that fit in no row keep only their line.
+    Words stand right above the axis where they can, else a row higher, where their line passes no
+    other's words; those that fit in no row keep only their line. A stretch is what the lesson has
+    named, so its words go before those of single moments.
 
     Args:
         marks: merged marks.
@@ -80,8 +81,21 @@ def place(
         right: how far words may reach.
     """
     placed: list[Placed] = []
-    free = [right] * ROWS  # how far to the right the next older text may reach, by row
-    for mark in sorted(marks, key=lambda m: m.time, reverse=True):
+
+    def fits(row: int, start: float, needs: float, line: float) -> bool:
+        for other in placed:
+            at = x(other.mark.time)
+            if other.row == row:
+                if start < other.left + other.width + GAP and other.left < start + needs + GAP:
+                    return False
+            elif other.row < row:  # this one's line goes down through the other's row
+                if other.left - 4 < line < other.left + other.width + 4:
+                    return False
+            elif start - 4 < at < start + needs + 4:
+                return False
+        return start >= 0
+
+    for mark in sorted(marks, key=lambda m: (is_stretch(m), m.time), reverse=True):
         begin = x(mark.time)
         end = x(now if mark.end is None else mark.end) if is_stretch(mark) else begin
         if end < left or begin > axis_right or not mark.text:
@@ -94,15 +108,8 @@ def place(
             start = middle - needs / 2 if mark.end is not None and end - begin > needs else begin
         else:
             start = begin + 5
-        line = begin
         start = min(start, right - needs)
-        for row in range(ROWS):
-            crossed = any(p.row < row and p.left - 4 < line < p.left + p.width + 4 for p in placed)
-            if start + needs <= free[row] and start >= 0 and not crossed:
-                placed.append(Placed(mark, mark.text, start, needs, row))
-                free[row] = min(start, line) - GAP
-                # what is higher has a line through the rows below it
-                for lower in range(row):
-                    free[lower] = min(free[lower], min(start, line) - GAP)
-                break
+        row = next((r for r in range(ROWS) if fits(r, start, needs, begin)), None)
+        if row is not None:
+            placed.append(Placed(mark, mark.text, start, needs, row))
     return placed
