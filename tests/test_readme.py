@@ -1,0 +1,79 @@
+"""The README is true: its commands, its variables, its links, and what CI runs."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import lab_env
+from lab_env.cli import lab
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_two_commands_stand_there_and_ci_runs_the_second():
+    blocks = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
+    assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run pytest"]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    found = subprocess.run(
+        ["bash", "-c", ci[ci.index("command=") : ci.index('bash -c "$command"')]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == f"README: {blocks[1]}"
+
+
+def test_every_command_of_lab_is_listed():
+    listed = set(re.findall(r"^\| `lab ?([a-z]*)", README, re.MULTILINE))
+    assert listed == {"", *lab.commands}
+
+
+def test_every_variable_is_listed():
+    code = "".join(
+        p.read_text(encoding="utf-8") for p in Path(lab_env.__file__).parent.rglob("*.py")
+    )
+    used = set(re.findall(r'"(KAFKA_LAB\w*)"', code))
+    listed = set(re.findall(r"^\| `(KAFKA_LAB\w*)`", README, re.MULTILINE))
+    assert used == listed
+
+
+def test_the_example_is_python_that_the_front_page_carries():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    compile(example, "README", "exec")
+    for call in re.findall(r"lab\.(\w+)\(", example):
+        assert hasattr(lab_env.Lab, call) or call == "show"
+
+
+def test_links_lead_somewhere():
+    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (ROOT / target).exists(), target
+
+
+def test_the_top_level_stays_short():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    top = {name.split("/")[0] for name in tracked if name}
+    assert top <= {
+        "README.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md", "pyproject.toml",
+        "environment.yml", "docker-compose.yml", ".ci", ".gitignore", ".pre-commit-config.yaml",
+        ".github", "notebooks", "lab_env", "services", "deploy", "tests", "benchmarks",
+    }  # fmt: skip
+
+
+def test_no_path_of_a_machine_and_no_debris_is_committed():
+    found = subprocess.run(
+        ["git", "grep", "-nIE", r"(^|[^A-Za-z0-9_.])/(work|root|farm|home)/", "--", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    lines = [line for line in found.stdout.splitlines() if not line.startswith("tests/test_readme")]
+    assert lines == []
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert not re.search(r"uv\.lock|\.ipynb_checkpoints|__pycache__|\.pyc$", tracked, re.MULTILINE)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
