@@ -47,7 +47,7 @@ WATCH_PROMPT = """prompt => {
     window.watching.observe(prompt, {childList: true, characterData: true, subtree: true});
 }"""
 HAS_RUN = r"() => window.prompts.includes('[*]:') && /^\[\d+\]:$/.test(window.prompts.at(-1))"
-# every source that the picture in a cell's output has had: (milliseconds, the cell, its source)
+# every source that the picture in a cell's output has had
 WATCH_PICTURE = """output => {
     window.frames_seen = [];
     const look = () => {
@@ -86,8 +86,15 @@ class Jupyter:
 
     def end_kernels(self) -> None:
         """End every kernel, as `Kernel > Shut Down All Kernels` does."""
+        if self.process.poll() is not None:
+            return
         for kernel in self._ask("GET", "kernels"):
             self._ask("DELETE", f"kernels/{kernel['id']}")
+
+    def end(self) -> None:
+        """End JupyterLab in good order, with all kernels; can be called again."""
+        self.process.terminate()
+        self.process.wait(20)
 
     def _ask(self, method: str, path: str):
         parts = urlsplit(self.url)
@@ -127,16 +134,13 @@ def jupyter(root: Path, home: Path) -> Iterator[Jupyter]:
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     reader.start()
     try:
-        yield Jupyter(process, _url(process, lines), lines)
+        yield (one := Jupyter(process, _url(process, lines), lines))
+        one.end()
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
-            process.wait()
-            reader.join(5)
-            process.stdout.close()
+        process.kill()
+        process.wait()
+        reader.join(5)
+        process.stdout.close()
 
 
 def _url(process: subprocess.Popen, lines: list[str]) -> str:

@@ -98,7 +98,7 @@ def own_truck(service, topic, group):
     consumer = KafkaConsumer(topic, **lab.connection, client_id=service.name, OPTIONS)
     with closing(consumer):
         while service.running:
-            batch = consumer.poll(timeout_ms=100)
+            batch = consumer.poll(timeout_ms=500)
             for record in chain(*batch.values()):
                 service.wait(rush_settings["work"])
                 service.report(handled=json.loads(record.value)["id"])
@@ -151,7 +151,11 @@ WRONG_DRAINS = {
         "Whoever skips the work",
     ),
     "commits what it skips": (
-        own(copies=1, last="consumer.seek_to_end() if batch else None; consumer.commit()"),
+        own(
+            copies=1,
+            max_poll_records=10,
+            last="consumer.seek_to_end() if batch else None; consumer.commit()",
+        ),
         "Handle first, then commit",
     ),
     "an error of its own": (
@@ -203,7 +207,7 @@ SUBSCRIBED = "consumer.subscribe([topic])"
 
 
 def counting(
-    begin=ASSIGNED, options="", turns=20, wait="200", value="json.dumps(count).encode()"
+    begin=ASSIGNED, options="", turns=8, wait="500", value="json.dumps(count).encode()"
 ) -> str:
     text = COUNTING.replace("OPTIONS", options).replace("BEGIN", begin).replace("WAIT", wait)
     return text.replace("TURNS", str(turns)).replace("VALUE", value)
