@@ -55,7 +55,7 @@ def prepare() -> bool:
 
     embedded.prepare(progress=False)
     storage.home().mkdir(parents=True, exist_ok=True)
-    return embedded.aot_cache().exists() or embedded.train(storage.home())
+    return embedded.aot_cache().exists() or embedded.train()
 
 
 def start_and_end() -> tuple[float, float]:

@@ -20,7 +20,7 @@ def own_home(tmp_path_factory):
     """
     jars.ensure()
     home = tmp_path_factory.mktemp("home")
-    embedded.train(home)
+    embedded.train()
     (home / "kafka").symlink_to(storage.home() / "kafka")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(storage.HOME_VARIABLE, str(home))

@@ -259,7 +259,7 @@ KERNEL = """
         while service.wait(0.1):
             pass
     worker = lab.service(work)
-    print(*lab._cluster.pids.values(), worker.pid, lab._cluster._supervisor.pid, flush=True)
+    print(*lab._cluster.pids.values(), worker.pid, lab._cluster._supervised.pid, flush=True)
     print(*(n.port for n in lab._cluster._nodes.values()), flush=True)
     print(lab._cluster.folder, flush=True)
     {then}
@@ -319,7 +319,7 @@ def alive(pid: int) -> bool:
 def test_a_killed_supervisor_is_told_and_the_next_start_cleans_up():
     lab = Lab()
     folder, pid = lab._cluster.folder, lab._cluster.pids[1]
-    psutil.Process(lab._cluster._supervisor.pid).kill()
+    psutil.Process(lab._cluster._supervised.pid).kill()
     wait_until(lambda: lab.nodes == {1: "dead"}, 5)
     assert alive(pid)
     with pytest.raises(LabError, match=r"Lab\(\)"):
@@ -333,7 +333,7 @@ def test_a_killed_supervisor_is_told_and_the_next_start_cleans_up():
 
 def test_closing_after_the_supervisor_was_killed_leaves_nothing():
     lab = Lab()
-    psutil.Process(lab._cluster._supervisor.pid).kill()
+    psutil.Process(lab._cluster._supervised.pid).kill()
     lab.close()
     assert not lab._cluster.folder.exists()
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
+from conftest import javas, lab_folders, wait_until
 
 from lab_env import Lab, storage
 from lab_env.clusters import embedded, jars
@@ -325,7 +325,27 @@ def test_the_cache_is_made_in_the_background_and_never_in_close(own_aot):
         wait_until(own_aot.exists, 120)
     own_aot.unlink()
     lab = Lab()
-    wait_until((lab._cluster.folder / "training").exists, 60)
+    wait_until(lambda: list(storage.labs().glob("*/training")), 60)
     lab.close()  # in the middle of it
     wait_until(lambda: not lab._cluster._training.is_alive(), 10)
     assert not own_aot.exists()
+
+
+def test_a_notebook_killed_while_the_cache_is_made_leaves_nothing(own_home):
+    kernel = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from lab_env.clusters import embedded, jars\n"
+            "embedded.aot_cache = lambda: jars.folder() / 'none.aot'\n"
+            "embedded.train()",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        wait_until(javas, 60)
+    finally:
+        kernel.kill()
+        kernel.wait()
+        kernel.stdout.close()
+    wait_until(lambda: not javas() and not lab_folders(), 10)

@@ -1,22 +1,19 @@
 """Kafka as processes of this machine: Java from a Python package, the jars from the lock."""
 
 import contextlib
-import json
 import os
-import queue
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab_env import storage
-from lab_env.clusters import jars, supervisor
+from lab_env.clusters import jars
 from lab_env.clusters.cluster import Cluster
-from lab_env.errors import BadInputError, BrokerError, StorageError
+from lab_env.clusters.supervised import Supervised
+from lab_env.errors import BadInputError, BrokerError
 from lab_env.messages import say
 
 HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
@@ -224,7 +221,7 @@ class Embedded(Cluster):
     def __init__(self, brokers: int = 1, *, progress: bool = True):
         self._nodes: dict[int, Node] = {}
         self._closed = False
-        self._supervisor: subprocess.Popen | None = None
+        self._supervised: Supervised | None = None
         self._training: threading.Thread | None = None
         jars.ensure(progress=progress)
         storage.sweep()
@@ -232,7 +229,7 @@ class Embedded(Cluster):
         self.brokers = brokers
         try:
             with storage.disk_errors(self.folder):
-                self._start_supervisor()
+                self._supervised = Supervised(self.folder, self._on_event)
                 self._start_all()
         except BaseException:
             self.close()
@@ -243,45 +240,13 @@ class Embedded(Cluster):
         """Embedded Kafka runs wherever this package can be installed."""
         return None
 
-    # -- the supervisor ---------------------------------------------------------------------
-
-    def _start_supervisor(self) -> None:
-        python = getattr(sys, "_base_executable", None) or sys.executable
-        self._supervisor = subprocess.Popen(
-            # the base interpreter, without site: 30 ms to start, and no venv that may vanish
-            [python, "-S", "-E", "-s", supervisor.__file__, str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-        self._ready: queue.Queue[str] = queue.Queue()
-        threading.Thread(
-            target=_read_events, args=(self._supervisor.stdout, self._on_event), daemon=True
-        ).start()
-        try:
-            ready = self._ready.get(timeout=20)
-        except queue.Empty:
-            ready = "timeout"
-        if ready != "ready":
-            raise StorageError(
-                "storage.not_writable",
-                folder=self.folder.parent,
-                variable=storage.HOME_VARIABLE,
-            )
-
     def _on_event(self, event: dict) -> None:
         """Take one event of the supervisor (in the reader's thread)."""
         kind = event["event"]
-        if kind in ("ready", "refused", "gone"):
-            self._ready.put(kind)
-            if kind == "gone" and not self._closed:
-                for node in self._nodes.values():
-                    node.state, node.why = "dead", say("clusters.supervisor_gone")
-                    node.ended.set()
+        if kind == "gone":
+            for node in () if self._closed else self._nodes.values():
+                node.state, node.why = "dead", say("clusters.supervisor_gone")
+                node.ended.set()
             return
         node = self._nodes.get(int(event["name"])) if event["name"].isdigit() else None
         if node is None:
@@ -295,14 +260,6 @@ class Embedded(Cluster):
             node.ended.set()
             if unasked and not self._closed:
                 self.on_event("fail", node.id, say("clusters.mark_died", node=node.id))
-
-    def _tell(self, **command) -> None:
-        try:
-            # one write: an Interrupt cannot leave half a line behind
-            self._supervisor.stdin.write(json.dumps(command) + "\n")
-            self._supervisor.stdin.flush()
-        except (OSError, ValueError, AttributeError) as error:
-            raise BrokerError("clusters.gone") from error
 
     # -- starting ---------------------------------------------------------------------------
 
@@ -360,13 +317,12 @@ class Embedded(Cluster):
         node.ended.clear()
         node.log_read = node.log.stat().st_size if node.log.exists() else 0
         node.state, node.wanted, node.why = "starting", True, ""
-        self._tell(
-            op="start",
-            name=str(node.id),
-            argv=java_command(node.folder, aot=aot),
-            cwd=str(node.folder),
-            env=java_environment(),
-            log=str(node.folder / "console.log"),
+        self._supervised.start(
+            str(node.id),
+            java_command(node.folder, aot=aot),
+            node.folder,
+            java_environment(),
+            node.folder / "console.log",
         )
 
     def _wait_until_up(self, node: Node, seconds: float = START_SECONDS) -> None:
@@ -423,9 +379,9 @@ class Embedded(Cluster):
         node.wanted = False
         if node.ended.is_set() or node.state == "stopped":
             return
-        self._tell(op=op, name=str(node.id))
+        self._supervised.tell(op=op, name=str(node.id))
         if not node.ended.wait(seconds):
-            self._tell(op="kill", name=str(node.id))
+            self._supervised.tell(op="kill", name=str(node.id))
             node.ended.wait(5)
 
     def kill(self, node: int) -> None:
@@ -454,14 +410,14 @@ class Embedded(Cluster):
         if os.name == "nt":
             raise BadInputError("clusters.no_pause")
         found = self._node(node, "running")
-        self._tell(op="pause", name=str(node))
+        self._supervised.tell(op="pause", name=str(node))
         found.state = "paused"
         self.on_event("pause", node, say("clusters.mark_paused", node=node))
 
     def resume(self, node: int) -> None:
         """Let a frozen broker's process go on."""
         found = self._node(node, "paused")
-        self._tell(op="resume", name=str(node))
+        self._supervised.tell(op="resume", name=str(node))
         found.state = "running"
         self.on_event("resume", node, say("clusters.mark_resumed", node=node))
 
@@ -498,7 +454,7 @@ class Embedded(Cluster):
         """Return which brokers are not running, and what brings them back."""
         if self._closed:
             return say("clusters.gone")
-        if self._supervisor.poll() is not None:
+        if not self._supervised.alive:
             return say("clusters.supervisor_gone")
         down = [node for node in self._nodes.values() if node.state != "running"]
         if not down:
@@ -514,17 +470,8 @@ class Embedded(Cluster):
         if self._closed:
             return
         self._closed = True
-        if self._supervisor is None:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            self._supervisor.stdin.close()
-        try:
-            self._supervisor.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._supervisor.kill()
-            self._supervisor.wait(timeout=5)
-        if self.folder.exists():  # the supervisor was killed: end what it left
-            storage.sweep()
+        if self._supervised is not None:
+            self._supervised.close()
 
     # -- the AOT cache ----------------------------------------------------------------------
 
@@ -548,20 +495,11 @@ class Embedded(Cluster):
                 time.sleep(0.1)
                 if self._closed:
                     return
-            train(self.folder, stopped=lambda: self._closed)
+            train(stopped=lambda: self._closed)
 
 
 def _aot_off() -> bool:
     return os.environ.get("KAFKA_LAB_AOT", "on") == "off"
-
-
-def _read_events(pipe, on_event) -> None:
-    """Hand the supervisor's events on until it is gone."""
-    with pipe:
-        for line in pipe:
-            with contextlib.suppress(ValueError):
-                on_event(json.loads(line))
-    on_event({"event": "gone"})
 
 
 def lay_out_node(folder: Path, node: int, settings: dict[str, object]) -> None:
@@ -578,11 +516,12 @@ def lay_out_node(folder: Path, node: int, settings: dict[str, object]) -> None:
     write_properties(folder / "data" / "meta.properties", meta)
 
 
-def train(folder: Path, *, stopped=lambda: False, seconds: float = 120.0) -> bool:
-    """Make the AOT cache: run a throwaway node below ``folder`` and let its JVM write the file.
+def train(*, stopped=lambda: False, seconds: float = 120.0) -> bool:
+    """Make the AOT cache: run a throwaway node and let its JVM write the file.
+
+    The node has a supervisor of its own, so it is gone when this process is.
 
     Args:
-        folder: an existing folder, removed by its owner; the node's own is removed here.
         stopped: asked again and again; when it says True the training ends without a cache.
         seconds: the deadline.
 
@@ -591,42 +530,45 @@ def train(folder: Path, *, stopped=lambda: False, seconds: float = 120.0) -> boo
     """
     from filelock import FileLock, Timeout
 
-    place = folder / "training"
-    child = None
+    if aot_cache().exists():
+        return True
+    ended = threading.Event()
+
+    def hear(event: dict) -> None:
+        if event["event"] != "started":
+            ended.set()
+
     try:
-        with FileLock(jars.folder() / "training.lock", timeout=0):
+        with (
+            FileLock(jars.folder() / "training.lock", timeout=0),
+            contextlib.closing(Supervised(storage.new_lab_folder(), hear)) as supervised,
+        ):
             if aot_cache().exists():
                 return True
+            place = supervised.folder / "training"
             port, controller = free_ports(2)
             settings = server_properties(
                 1, "broker,controller", port, controller, f"1@{HOST}:{controller}", 1
             )
             lay_out_node(place, 1, settings)
             output = place / "cache.aot"
+            command = java_command(place, aot=(f"-XX:AOTCacheOutput={output}",))
+            supervised.start("training", command, place, java_environment(), place / "console.log")
             deadline = time.monotonic() + seconds
-            with open(place / "console.log", "wb") as console:
-                child = subprocess.Popen(
-                    java_command(place, aot=(f"-XX:AOTCacheOutput={output}",)),
-                    cwd=place,
-                    env=java_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
 
             def going_on() -> bool:
-                return child.poll() is None and time.monotonic() < deadline and not stopped()
+                return not (ended.is_set() or time.monotonic() > deadline or stopped())
 
             while going_on() and not answers(port):
                 time.sleep(0.1)
             if going_on():
                 _use_once(port)
             if going_on():
-                child.terminate()  # the JVM writes the cache while it exits
+                # the JVM writes the cache while it exits
+                supervised.tell(op="stop", name="training")
             while going_on():
                 time.sleep(0.1)
-            if child.poll() is None or not output.exists():
+            if not ended.is_set() or not output.exists():
                 return False
             # another file system is possible: move beside the cache, then swap in one step
             beside = aot_cache().with_suffix(f".{os.getpid()}.tmp")
@@ -635,11 +577,6 @@ def train(folder: Path, *, stopped=lambda: False, seconds: float = 120.0) -> boo
             return True
     except Timeout:
         return False  # another lab is at it
-    finally:
-        if child is not None and child.poll() is None:
-            child.kill()
-            child.wait()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _use_once(port: int) -> None:
