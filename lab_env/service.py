@@ -86,6 +86,7 @@ class _Run:
             "name": name,
             "settings": settings,
             "epoch": home.journal.epoch,
+            "parent": os.getpid(),
             "log": str(log.absolute()),
             "path": sys.path,
             "size": len(payload),

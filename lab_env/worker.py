@@ -181,11 +181,11 @@ class Service:
 class Keeper:
     """Ends the process when its time is over: the stop's deadline, or the notebook's death."""
 
-    def __init__(self, service: Service, log: Log):
+    def __init__(self, service: Service, log: Log, parent: int):
         self._service = service
         self._log = log
         self._deadline = float("inf")
-        self._parent = os.getppid()
+        self._parent = parent  # as it said itself: it may have died before we could look
 
     def ask(self, seconds: float) -> None:
         """Ask the function to stop, and give it ``seconds``."""
@@ -265,7 +265,7 @@ def main() -> None:
     sys.path[:] = order["path"]
     payload = control.read(order["size"])
     service = Service(order["name"], order["settings"], order["epoch"], channel)
-    keeper = Keeper(service, log)
+    keeper = Keeper(service, log, order["parent"])
     thread(keeper.listen, control)
     thread(keeper.watch)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 ARGUMENTS = [
     "--headless",
@@ -27,8 +26,6 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # a renderer that waits for the next page would look like something left behind
-    "--disable-features=SpareRendererForSitePerProcess",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 NO_BROWSER = (
@@ -286,35 +283,30 @@ class Student:
 
 
 @contextmanager
-def screen(shots: Path, size: dict = SCREEN) -> Iterator:
-    """Start a browser, and yield what pages are made of; pages share what has been loaded."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        try:
-            context = browser.new_context(viewport=size)
-            # what a browser and its driver start only when first needed, they have now
-            with closing(context.new_page()) as page:
-                page.goto("data:text/html,ready")
-                page.screenshot(path=shots / "ready.png")
-            yield context
-        finally:
-            browser.close()
-
-
-@contextmanager
-def student(context, shots: Path) -> Iterator[Student]:
-    """Open a page; when the test fails, what was seen last is left in ``shots``.
+def student(driver, profile: Path, shots: Path, size: dict = SCREEN) -> Iterator[Student]:
+    """Open a browser; when the test fails, what was seen last is left in ``shots``.
 
     At the end, no error may stand in the console, and no request may have left this machine.
+
+    Args:
+        driver: what ``sync_playwright()`` gives.
+        profile: the browser's folder; one that has been used before knows JupyterLab's files.
+        shots: the folder for ``failed.png``.
+        size: of the window.
     """
-    one = Student(context.new_page())
+    window = driver.chromium.launch_persistent_context(
+        profile, executable_path=chromium(), args=ARGUMENTS, viewport=size
+    )
     try:
-        yield one
-        assert one.errors == []
-        assert one.abroad == []
-    except BaseException:
-        one.page.screenshot(path=shots / "failed.png")
-        print(f"what the browser showed: {shots / 'failed.png'}")
-        raise
+        one = Student(window.pages[0])
+        try:
+            yield one
+            assert one.errors == []
+            assert one.abroad == []
+        except BaseException:
+            # not written by the driver, which would leave a thread behind
+            (shots / "failed.png").write_bytes(one.page.screenshot())
+            print(f"what the browser showed: {shots / 'failed.png'}")
+            raise
     finally:
-        one.page.close()
+        window.close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -34,7 +35,7 @@ class Supervised:
         python = getattr(sys, "_base_executable", None) or sys.executable
         self._process = subprocess.Popen(
             # the base interpreter, without site: 30 ms to start, and no venv that may vanish
-            [python, "-S", "-E", "-s", supervisor.__file__, str(folder)],
+            [python, "-S", "-E", "-s", supervisor.__file__, str(folder), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

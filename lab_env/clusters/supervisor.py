@@ -114,16 +114,15 @@ class Supervisor:
             os.unlink(self.folder + ".lock")
         os._exit(0)
 
-    def watch_parent(self):
+    def watch_parent(self, parent):
         """End when the parent is another: a forked child of the notebook can keep stdin open."""
-        parent = os.getppid()
         while os.getppid() == parent:
             time.sleep(0.5)
         self.end()
 
 
-def main(folder):
-    """Serve one lab until its notebook is gone."""
+def main(folder, parent):
+    """Serve one lab until its notebook, the process ``parent``, is gone."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -136,7 +135,7 @@ def main(folder):
     os.mkdir(folder)
     supervisor.tell(event="ready")
     if os.name != "nt":  # Windows has no parent that changes, and no fork
-        threading.Thread(target=supervisor.watch_parent, daemon=True).start()
+        threading.Thread(target=supervisor.watch_parent, args=(parent,), daemon=True).start()
     for line in sys.stdin:
         command = json.loads(line)
         op = command.pop("op")
@@ -148,4 +147,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))
