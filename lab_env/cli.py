@@ -37,7 +37,10 @@ def lab(ctx: click.Context, no_browser: bool, port: int | None) -> None:
     if ctx.invoked_subcommand is None:
         arguments = jupyter_arguments(lessons.folder(), no_browser, port)
         _prepare()
-        _open_jupyter([*arguments, *ctx.meta.get(PASSED_ON, ())])
+        passed_on = ctx.meta.get(PASSED_ON, ())
+        named = {word.split("=")[0] for word in passed_on}  # hers, and not ours beside it
+        ours = [word for word in arguments if word.split("=")[0] not in named]
+        _open_jupyter([*ours, *passed_on])
 
 
 @lab.command(help=say("cli.help_doctor"))

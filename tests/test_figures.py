@@ -426,16 +426,16 @@ def test_arguments_that_cannot_work_are_refused_before_anything_starts(bench, ca
     assert bench.show._stage is None
 
 
-def test_a_notebook_gets_one_display_and_updates_of_it(bench, monkeypatch):
-    shown = []
+def test_a_notebook_gets_one_picture_and_its_words_and_updates_of_both(bench, monkeypatch):
+    shown, said = [], []
 
     class Handle:
-        def update(self, data, raw, metadata):
-            shown.append((data, metadata))
+        def update(self, data, raw, metadata=None):
+            (said if "text/html" in data else shown).append((data, metadata))
 
-    def display(data, raw, metadata, display_id):
+    def display(data, raw, display_id, metadata=None):
         assert threading.current_thread() is threading.main_thread()
-        shown.append((data, metadata))
+        (said if "text/html" in data else shown).append((data, metadata))
         return Handle()
 
     monkeypatch.setattr(live, "in_notebook", lambda: True)
@@ -449,6 +449,9 @@ def test_a_notebook_gets_one_display_and_updates_of_it(bench, monkeypatch):
         size = {"width": 900, "height": 420, "alt": data["text/plain"]}
         assert metadata == {"image/png": size}
     assert figure._ipython_display_() is None
+    final(figure)
+    assert len(said) >= 2  # at first, and at last
+    assert figure.sentence in said[-1][0]["text/html"]
 
 
 # -- what pictures are made of ----------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The engine of live pictures: one thread that draws all of a lab, and what a picture must have."""
 
 import contextlib
+import html
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ FINE, COARSE = 1.5, 1.0  # pixels per unit with one or two pictures, and with mo
 IDLE_PERIOD = 0.5  # seconds between looks at a paused picture's data
 FIRST_FRAME_SECONDS = 10.0
 STOP_SECONDS = 0.9
+SPEAK_PERIOD = 2.0  # seconds between sentences for a screen reader
 SWITCH = 0.0005  # seconds that a cell which spins may keep the interpreter from the drawing
 
 
@@ -198,6 +200,8 @@ class LiveFigure:
         self._encoder = Encoder()
         self._figure: Figure | None = None
         self._handle: Any = None
+        self._voice: Any = None
+        self._spoke = 0.0
         self._background: Any = None
         self._layout: Any = None
         self._widths: dict[tuple, float] = {}  # of texts that were measured
@@ -338,13 +342,23 @@ class LiveFigure:
         if self._handle is not None:
             data, metadata = self._bundle()
             self._handle.update(data, raw=True, metadata=metadata)
+            if time.monotonic() - self._spoke > SPEAK_PERIOD:
+                self._speak()
         self._drawn.set()
         return cost
+
+    def _speak(self) -> None:
+        """Say the sentence to those who hear the page."""
+        self._spoke = time.monotonic()
+        self._voice.update(*_spoken(self.sentence), raw=True)
 
     def _finish(self, fineness: float) -> None:
         """Draw the last frame and let go of everything but what it left."""
         if not self._ended.is_set():
             self._frame(fineness, last=True)
+            if self._handle is not None:
+                with contextlib.suppress(Exception):
+                    self._speak()
             self._end()
 
     def _break(self, error: Exception) -> None:
@@ -374,6 +388,8 @@ class LiveFigure:
             from IPython.display import display
 
             data, metadata = self._bundle()
+            # beside the image, because JupyterLab gives its images no alt text
+            self._voice = display(*_spoken(self.sentence), raw=True, display_id=True)
             self._handle = display(data, raw=True, metadata=metadata, display_id=True)
 
     def _bundle(self) -> tuple[dict, dict]:
@@ -382,6 +398,13 @@ class LiveFigure:
         data = {"image/png": b64encode(self.png).decode("ascii"), "text/plain": self.sentence}
         size = {"width": WIDTH, "height": HEIGHT, "alt": self.sentence}
         return data, {"image/png": size}
+
+
+def _spoken(sentence: str) -> tuple[dict]:
+    """Return what a screen reader finds and nobody sees."""
+    unseen = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
+    page = f'<div style="{unseen}">{html.escape(sentence)}</div>'
+    return ({"text/html": page, "text/plain": sentence},)
 
 
 def in_notebook() -> bool:
