@@ -151,6 +151,7 @@ def jupyter_arguments(root: Path, no_browser: bool, port: int | None) -> list[st
         f"--ServerApp.root_dir={root}",
         f"--LabApp.default_url=/lab/tree/{START}" if (root / START).is_file() else "",
         "--ServerApp.answer_yes=True",  # Ctrl-C ends it without a question
+        "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
         "--ServerApp.allow_root=True" if getattr(os, "geteuid", lambda: 1)() == 0 else "",

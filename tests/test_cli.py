@@ -295,7 +295,9 @@ def test_lab_opens_jupyterlab_at_the_first_lesson_even_without_kafka(place):
         base = f"http://127.0.0.1:{port}"
         with urllib.request.urlopen(f"{base}/?token=secret", timeout=30) as answer:
             assert answer.geturl().startswith(f"{base}/lab/tree/00_start_here.ipynb")
-            assert re.search(r'"news":\s*{"disabled":\s*true}', answer.read().decode())
+            page = answer.read().decode()
+            assert re.search(r'"news":\s*{"disabled":\s*true}', page)
+            assert "apputils-extension:announcements" in page  # the question about them is off
         with urllib.request.urlopen(f"{base}/lab/api/update?token=secret", timeout=30) as answer:
             assert answer.read() == b'{"notification": null}'
         listing = f"{base}/api/contents/?content=1&token=secret"

@@ -13,6 +13,8 @@ from lab_env.messages import say
 class Result:
     """The answer of a check; ``bool(result)`` is whether it passed.
 
+    So a function that returns a Result or None is asked with ``is not None``.
+
     Attributes:
         passed: whether the exercise is done.
         found: what is on the broker, in a sentence.
