@@ -63,9 +63,9 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
         if "image/png" in output.get("data", {})
     ]
     assert len(told) == 2
-    assert "call: " in told[0]
-    assert "failed" in told[0]
-    assert "message: " in told[1]
+    assert "call ● " in told[0]
+    assert "call fails × " in told[0]  # noqa: RUF001
+    assert "message ■ " in told[1]
 
 
 DESK = """
