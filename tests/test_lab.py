@@ -414,8 +414,8 @@ def test_interrupt_of_the_whole_process_group_reaches_no_broker():
         import time
         from lab_env import Lab
         lab = Lab()
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print(lab.topic("t"), lab.nodes[1], flush=True)
