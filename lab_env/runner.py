@@ -86,17 +86,22 @@ def run(
         extra_arguments=["--IPKernelApp.log_level=50"],  # it warns of TCP on every start
         resources={"metadata": {"path": str(path.parent)}},
     )
+    manager = client.create_kernel_manager()
     ended = None
     with warnings.catch_warnings():
         # tornado helps itself on Windows; the advice it gives there does not hold any more
         warnings.filterwarnings("ignore", "Proactor event loop", RuntimeWarning)
         try:
             client.execute()
-        except CellExecutionError:
-            pass  # its cell has the error among its outputs, where `_failures` looks
+        except CellExecutionError as error:
+            if error.ename == "KeyboardInterrupt":  # Ctrl-C reached the cell first
+                raise KeyboardInterrupt from None
+            # else its cell has the error among its outputs, where `_failures` looks
         except CellTimeoutError:
             ended = say("runner.timeout", seconds=seconds)
         except DeadKernelError:
+            if manager.shutting_down:  # nbclient ends the kernel on Ctrl-C, and sees it dead
+                raise KeyboardInterrupt from None
             ended = say("runner.dead")
         except AssertionError:
             if client.km is not None:

@@ -61,7 +61,7 @@ def started(place, *arguments, stdin=subprocess.DEVNULL, **variables):
         "KAFKA_LAB_HOME": str(place / "home"),
         "JUPYTER_CONFIG_DIR": str(place / "settings"),
         "PYTHONUTF8": "1",
-        "COLUMNS": "200",
+        "COLUMNS": "400",  # a path may be long, and a sentence must not be cut
         **variables,
     }
     return subprocess.Popen(
@@ -196,10 +196,10 @@ def test_interrupting_a_run_leaves_no_kernel(place):
         kernels = psutil.Process(process.pid).children(recursive=True)
         assert kernels
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 130, err + out
     assert "Traceback" not in err
     assert psutil.wait_procs(kernels, timeout=10)[1] == []
 
