@@ -103,7 +103,7 @@ def run(
             if manager.shutting_down:  # nbclient ends the kernel on Ctrl-C, and sees it dead
                 raise KeyboardInterrupt from None
             ended = say("runner.dead")
-        except AssertionError:
+        except (AssertionError, AttributeError):
             if client.km is not None:
                 raise
             # nbclient ends the kernel on Ctrl-C, and then trips over its absence
