@@ -1,19 +1,23 @@
-"""Write lab_env/clusters/kafka.lock: the jars of one Kafka release, with their SHA-256 and sizes.
+"""Write what lab_env/clusters keeps of one Kafka release: the lock of its jars, its feature levels.
 
-For maintainers, when Kafka moves: ``python .ci/make_kafka_lock.py 4.3.1 2.25.4``.
+kafka.lock has the jars with their SHA-256 and sizes, bootstrap.checkpoint what Kafka's storage tool
+writes onto a new disk. For maintainers, when Kafka moves:
+``python .ci/make_kafka_lock.py 4.3.1 2.25.4`` (the second is log4j's release).
 Each end point is resolved alone, because one resolution lets log4j's dependency management
 take Kafka's own client back to an older release.
 """
 
 import hashlib
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import jgo
 
-LOCK = Path(__file__).parent.parent / "lab_env" / "clusters" / "kafka.lock"
+CLUSTERS = Path(__file__).parent.parent / "lab_env" / "clusters"
+LOCK = CLUSTERS / "kafka.lock"
 
 
 def resolve(endpoint: str, folder: Path) -> None:
@@ -45,5 +49,25 @@ def main(kafka: str, log4j: str) -> None:
     print(f"{len(lines)} jars in {LOCK}")
 
 
+def format_disk(folder: Path) -> Path:
+    """Let Kafka's own tool format a disk, and return the checkpoint that it has written."""
+    from lab_env.clusters import embedded, jars
+
+    jars.ensure()
+    port, controller = embedded.free_ports(2)
+    voters = f"1@{embedded.HOST}:{controller}"
+    settings = embedded.server_properties(1, "broker,controller", port, controller, voters, 1)
+    embedded.lay_out_node(folder / "node", 1, settings)
+    for file in (folder / "node" / "data").iterdir():
+        file.unlink()
+    java, *options = embedded.java_command(folder / "node", aot=())
+    classes = options[options.index("-cp") + 1]
+    tool = ["kafka.tools.StorageTool", "format", "-t", embedded.CLUSTER_ID, "-c", options[-1]]
+    subprocess.run([java, "-cp", classes, *tool], cwd=folder / "node", check=True, timeout=120)
+    return folder / "node" / "data" / embedded.CHECKPOINT.name
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:3])
+    with tempfile.TemporaryDirectory() as folder:
+        (CLUSTERS / "bootstrap.checkpoint").write_bytes(format_disk(Path(folder)).read_bytes())

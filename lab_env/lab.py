@@ -14,6 +14,8 @@ from lab_env.messages import say
 from lab_env.reports import Reports
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from lab_env.clusters.cluster import Cluster
@@ -230,6 +232,18 @@ class Lab:
     def span(self, text: str):
         """Shade the time axis of every picture, with ``text``, as long as the with block lasts."""
         return self.journal.span(text)
+
+    def until(self, condition: "Callable[[], object]", seconds: float = 20.0) -> bool:
+        """Wait for ``condition()`` to come true, and return whether it did.
+
+        Args:
+            condition: called ten times a second.
+            seconds: the deadline.
+        """
+        deadline = time.monotonic() + seconds
+        while not (met := bool(condition())) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return met
 
     # -- faults and growth ------------------------------------------------------------------
 

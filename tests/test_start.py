@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -349,3 +351,17 @@ def test_a_notebook_killed_while_the_cache_is_made_leaves_nothing(own_home):
         kernel.wait()
         kernel.stdout.close()
     wait_until(lambda: not javas() and not lab_folders(), 10)
+
+
+def test_a_new_disk_has_the_feature_levels_that_kafkas_own_tool_gives(filled, tmp_path):
+    script = Path(__file__).parent.parent / ".ci" / "make_kafka_lock.py"
+    spec = importlib.util.spec_from_file_location("make_kafka_lock", script)
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    ours, theirs = embedded.CHECKPOINT.read_bytes(), maker.format_disk(tmp_path).read_bytes()
+
+    def levels(checkpoint):
+        return re.findall(rb"([a-z.]+\.version)\x00(.)", checkpoint)
+
+    assert levels(ours) == levels(theirs)
+    assert (b"group.version", b"\x01") in levels(ours)

@@ -43,7 +43,9 @@ def round_trip(
     Raises:
         BrokerError: the deadline passed, or there is trouble.
     """
-    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kafka import KafkaAdminClient, KafkaConsumer
     from kafka.errors import KafkaError
 
     name = f"{prefix}{TOPIC}"
@@ -59,25 +61,21 @@ def round_trip(
                     if len(admin.describe_cluster()["brokers"]) < brokers:
                         time.sleep(0.05)
                         continue
-                    with contextlib.suppress(KafkaError):  # of an attempt before
-                        admin.delete_topics([name])
-                    admin.create_topics(
-                        {name: {"num_partitions": 1, "replication_factor": min(brokers, 3)}},
-                        wait_for_metadata=True,
-                    )
-                    with contextlib.closing(KafkaProducer(**quick)) as producer:
-                        producer.send(name, b"ready").get(timeout=10)
-                    consumer = KafkaConsumer(
-                        name, group_id=name, auto_offset_reset="earliest", **quick
-                    )
-                    try:
-                        while not consumer.poll(timeout_ms=200):
-                            if time.monotonic() > deadline:
-                                raise TimeoutError(say("clusters.empty_poll"))
-                            if problem := trouble():
-                                raise BrokerError("clusters.no_round_trip", why=problem)
-                    finally:
-                        consumer.close()
+                    _make_topic(admin, name, brokers)
+                    # the record goes out while the group forms: each takes a broker 0.2 s at first
+                    with ThreadPoolExecutor(1) as pool:
+                        sent = pool.submit(_send, name, quick)
+                        consumer = KafkaConsumer(
+                            name, group_id=name, auto_offset_reset="earliest", **quick
+                        )
+                        with contextlib.closing(consumer):
+                            # a shorter poll can strand the join of kafka-python 3.0.12
+                            while not consumer.poll(timeout_ms=1000):
+                                if time.monotonic() > deadline:
+                                    raise TimeoutError(say("clusters.empty_poll"))
+                                if problem := trouble():
+                                    raise BrokerError("clusters.no_round_trip", why=problem)
+                        sent.result()
                     admin.delete_topics([name])
                     with contextlib.suppress(KafkaError):
                         admin.delete_groups([name])
@@ -89,3 +87,23 @@ def round_trip(
         "clusters.no_round_trip",
         why=say("clusters.timeout", seconds=f"{seconds:.0f}", error=repr(last)),
     )
+
+
+def _make_topic(admin, name: str, brokers: int) -> None:
+    """Make the topic of the round trip, in place of one that an attempt before has left."""
+    from kafka.errors import TopicAlreadyExistsError
+
+    spec = {name: {"num_partitions": 1, "replication_factor": min(brokers, 3)}}
+    try:
+        admin.create_topics(spec, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        admin.delete_topics([name])
+        admin.create_topics(spec, wait_for_metadata=True)
+
+
+def _send(topic: str, connection: dict) -> None:
+    """Return when a record has been acknowledged."""
+    from kafka import KafkaProducer
+
+    with contextlib.closing(KafkaProducer(**connection)) as producer:
+        producer.send(topic, b"ready").get(timeout=10)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lab_env.journal import Journal
+from lab_env.observation.groups import DEAD, Member, describe
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
 
 if TYPE_CHECKING:
@@ -149,10 +150,22 @@ class Observer:
     @property
     def members(self) -> "pd.DataFrame":
         """Groups' members: time float64 (s), group str, state str (Kafka's name), member str,
-        partitions int64 (how many it owns), stale_for float64 (s). A row a member.
+        partitions int64 (how many it owns), protocol str ("classic" or "consumer"), generation
+        int64 (the epoch in the new protocol, else -1), coordinator int64 (node id), stale_for
+        float64 (s). A row a member.
         """
         return _frame(
-            ["time", "group", "state", "member", "partitions", "stale_for"],
+            [
+                "time",
+                "group",
+                "state",
+                "member",
+                "partitions",
+                "protocol",
+                "generation",
+                "coordinator",
+                "stale_for",
+            ],
             (
                 (
                     s.time,
@@ -160,6 +173,9 @@ class Observer:
                     group.state,
                     member,
                     sum(owner == member for owner in group.owners.values()),
+                    group.protocol,
+                    group.generation,
+                    group.coordinator,
                     s.stale.get(name, 0.0),
                 )
                 for s in list(self.samples)
@@ -199,6 +215,7 @@ class _Look:
     def __init__(self, connection: dict):
         self._connection = connection
         self._admin = None
+        self._names: dict[str, dict[str, str]] = {}  # of members by id, by group
 
     def close(self) -> None:
         if self._admin is not None:
@@ -242,18 +259,15 @@ class _Look:
             leaders, ends, starts = (last.leaders, last.ends, last.starts) if last else ({},) * 3
             stale["topics"] = _age("topics", now, last)
         read: dict[str, GroupSample] = {}
+        if "topics" not in stale:  # else no broker answers: do not wait for the groups as well
+            try:
+                read = self._read_groups(groups)
+            except Exception as caught:
+                self.close()
+                error = repr(caught)
+                read = self._read_one_by_one(groups)
         for group in groups:
-            if "topics" in stale:  # no broker answers: do not wait once more for each group
-                caught_here = True
-            else:
-                try:
-                    read[group] = self._read_group(group)
-                    caught_here = False
-                except Exception as caught:
-                    self.close()
-                    error = error or repr(caught)
-                    caught_here = True
-            if caught_here:
+            if group not in read:
                 read[group] = last.groups.get(group, GroupSample()) if last else GroupSample()
                 stale[group] = _age(group, now, last)
         if last is not None:  # equal values share one object: an hour of samples stays small
@@ -299,22 +313,55 @@ class _Look:
             {place: starts.get(place, known_starts.get(place, 0)) for place in leaders},
         )
 
-    def _read_group(self, group: str) -> GroupSample:
-        found = self._client().describe_groups([group])[group]
-        state = found["group_state"]
-        if state == "Dead":
-            return GroupSample(state=state)
-        offsets = self._client().list_group_offsets(group)[group]
-        committed = {(p.topic, p.partition): o.offset for p, o in offsets.items() if o.offset >= 0}
-        owners: dict[Place, str] = {}
-        members = []
-        for member in found["members"]:
-            members.append(member["client_id"])
-            assignment = member["member_assignment"] or {}
-            for topic in assignment.get("assigned_partitions", ()):
-                for partition in topic["partitions"]:
-                    owners[topic["topic"], partition] = member["client_id"]
-        return GroupSample(state, committed, owners, tuple(sorted(members)))
+    def _read_one_by_one(self, groups: list[str]) -> dict[str, GroupSample]:
+        """Return those groups that can be read: one dead coordinator must not hide the others."""
+        read = {}
+        for group in groups if len(groups) > 1 else ():
+            try:
+                read |= self._read_groups([group])
+            except Exception:
+                self.close()
+        return read
+
+    def _read_groups(self, groups: list[str]) -> dict[str, GroupSample]:
+        found = describe(self._client(), groups)
+        alive = [name for name in groups if found[name].state != DEAD]
+        committed = self._client().list_group_offsets(alive) if alive else {}
+        read = {}
+        for name in groups:
+            group = found[name]
+            names = self._names[name] = _name_members(group.members, self._names.get(name, {}))
+            read[name] = GroupSample(
+                group.state,
+                {
+                    (place.topic, place.partition): kept.offset
+                    for place, kept in committed.get(name, {}).items()
+                    if kept.offset >= 0
+                },
+                {place: names[member.id] for member in group.members for place in member.owns},
+                tuple(sorted(names.values())),
+                group.protocol,
+                group.generation,
+                group.coordinator,
+            )
+        return read
+
+
+def _name_members(members: list[Member], known: dict[str, str]) -> dict[str, str]:
+    """Return a name for each member id: its client id, numbered where several have the same.
+
+    Args:
+        members: of one group, now.
+        known: the names by member id of the sample before; who had a name keeps it.
+    """
+    names = {member.id: known[member.id] for member in members if member.id in known}
+    for member in members:
+        if member.id not in names:
+            taken, name, number = set(names.values()), member.client, 2
+            while name in taken:
+                name, number = f"{member.client} ({number})", number + 1
+            names[member.id] = name
+    return names
 
 
 def _age(key: str, now: float, last: Sample | None) -> float:

@@ -18,15 +18,22 @@ class Replicas(NamedTuple):
 class GroupSample:
     """A consumer group at one moment.
 
-    ``state`` as Kafka names it (Stable, PreparingRebalance, Empty, Dead, ...), ``committed`` the
-    offset by partition, ``owners`` the member's name (its client id) by partition, ``members`` the
-    names of all members, also of those that own nothing.
+    ``state`` as Kafka names it: Stable, Empty, Dead; PreparingRebalance and CompletingRebalance in
+    the classic protocol, in which nothing is told of owners meanwhile; Assigning and Reconciling in
+    the new one (KIP-848). ``committed`` is the offset by partition, ``owners`` the member's name by
+    partition, ``members`` the names of all members, also of those that own nothing. A name is the
+    client id; further members with the same one are "name (2)" and so on. ``protocol`` is "classic"
+    or "consumer" (the new one), ``generation`` the group's epoch in the new protocol, else -1, and
+    ``coordinator`` the node id of the broker that looks after the group.
     """
 
     state: str = ""
     committed: dict[Place, int] = field(default_factory=dict)
     owners: dict[Place, str] = field(default_factory=dict)
     members: tuple[str, ...] = ()
+    protocol: str = ""
+    generation: int = -1
+    coordinator: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,131 @@
+"""What a broker tells of consumer groups, of the classic protocol and of the new one (KIP-848)."""
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cache
+
+from lab_env.observation.sample import Place
+
+DEAD = "Dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member: the ids that Kafka knows it by, and the partitions that it owns."""
+
+    id: str
+    client: str
+    owns: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A group as its coordinator tells it.
+
+    ``state`` in Kafka's words; ``protocol`` "classic" or "consumer", "" of a group that does not
+    exist; ``generation`` the group's epoch in the new protocol, -1 in the classic one, whose
+    description has none; ``coordinator`` the node id of the broker that looks after the group.
+    """
+
+    state: str = DEAD
+    protocol: str = ""
+    generation: int = -1
+    coordinator: int = -1
+    members: list[Member] = field(default_factory=list)
+
+
+def describe(admin, groups: list[str]) -> dict[str, Description]:
+    """Return a description of each group; one that does not exist has state "Dead".
+
+    Args:
+        admin: a KafkaAdminClient.
+        groups: real names.
+
+    Raises:
+        KafkaError: a coordinator does not answer, or refuses.
+    """
+    return admin._manager.run(_describe, admin, groups) if groups else {}
+
+
+async def _describe(admin, groups: list[str]) -> dict[str, Description]:
+    found: dict[str, Description] = {}
+    by_coordinator = defaultdict(list)
+    for group, node in (await admin._find_coordinator_ids(groups)).items():
+        by_coordinator[node].append(group)
+    for node, names in by_coordinator.items():
+        response = await admin._manager.send(admin._describe_groups_request(names), node_id=node)
+        for name, group in admin._describe_groups_process_response(response).items():
+            found[name] = Description(
+                group["group_state"],
+                "" if group["group_state"] == DEAD else "classic",
+                coordinator=node,
+                members=[
+                    Member(m["member_id"], m["client_id"], _classic(m["member_assignment"]))
+                    for m in group["members"]
+                ],
+            )
+        # to a classic question the broker answers that a group of the new protocol does not exist
+        if unknown := [name for name in names if found[name].state == DEAD]:
+            found |= await _describe_new(admin, node, unknown)
+    return found
+
+
+async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Description]:
+    from kafka.errors import GroupIdNotFoundError, UnsupportedVersionError, for_code
+
+    request, _ = _messages()
+    found = {name: Description(coordinator=node) for name in groups}
+    question = request(group_ids=groups, include_authorized_operations=False)
+    try:
+        response = await admin._manager.send(question, node_id=node)
+    except UnsupportedVersionError:  # a broker before 4.0
+        return found
+    for group in response.groups:
+        if group.error_code == GroupIdNotFoundError.errno:
+            continue
+        if group.error_code:
+            raise for_code(group.error_code)(group.error_message)
+        found[group.group_id] = Description(
+            group.group_state,
+            "consumer",
+            group.group_epoch,
+            node,
+            [
+                Member(
+                    m.member_id,
+                    m.client_id,
+                    tuple(
+                        (topic.topic_name, partition)
+                        for topic in m.assignment.topic_partitions
+                        for partition in topic.partitions
+                    ),
+                )
+                for m in group.members
+            ],
+        )
+    return found
+
+
+def _classic(assignment) -> tuple[Place, ...]:
+    topics = (assignment or {}).get("assigned_partitions", ())
+    return tuple((topic["topic"], p) for topic in topics for p in topic["partitions"])
+
+
+@cache
+def _messages():
+    """Return the request and the response of ConsumerGroupDescribe, which kafka-python lacks.
+
+    Their fields stand in two files beside this module, in the form that kafka-python reads.
+    """
+    from kafka.protocol.api_message import ApiMessage
+
+    here = sys.modules[__name__]
+
+    class ConsumerGroupDescribeRequest(ApiMessage, load_json=here):
+        pass
+
+    class ConsumerGroupDescribeResponse(ApiMessage, load_json=here):
+        pass
+
+    return ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
