@@ -27,6 +27,20 @@ class Lesson:
             self.client.execute_cell(self._next)
             self._next += 1
 
+    def again(self, index: int) -> None:
+        """Run a cell once more, as a student does."""
+        # nbclient would send a live picture's frames to outputs that are no more
+        for places in self.client._display_id_map.values():
+            places.pop(index, None)
+        self.client.execute_cell(index)
+
+    def run_each_twice(self, until: int) -> None:
+        """Run the cells up to (not including) index ``until``, each of them twice."""
+        for index in range(self._next, until):
+            self.run(index + 1)
+            if self.client.cells[index].cell_type == "code":
+                self.again(index)
+
     def run_to_exercise(self, number: int) -> None:
         """Run all that stands before the stub of exercise ``number`` (1 is the first)."""
         self.run(self.exercises[number - 1].cell)
@@ -64,6 +78,27 @@ class Lesson:
                 texts.append(output.get("data", {}).get("text/plain", ""))
         return "\n".join(texts)
 
+    @property
+    def errors(self) -> list[str]:
+        """What failed so far and was not meant to."""
+        return [
+            f"{cell.id}: {output.ename}: {output.evalue}"
+            for cell in self.client.cells
+            if "raises-exception" not in cell.metadata.get("tags", ())
+            for output in cell.get("outputs", ())
+            if output.output_type == "error"
+        ]
+
+    @property
+    def told(self) -> list[str]:
+        """The sentences beside the pictures, in the order of the cells."""
+        return [
+            output.data["text/plain"]
+            for cell in self.client.cells
+            for output in cell.get("outputs", ())
+            if "image/png" in output.get("data", {})
+        ]
+
     def index(self, tag_or_id: str) -> int:
         """Return the index of the one cell with that id or tag."""
         found = [
@@ -88,6 +123,13 @@ class Lesson:
         return json.loads(text.split(marker)[-1])
 
 
+class Forgetful(dict):
+    """A dict in which nothing is ever found."""
+
+    def __contains__(self, key) -> bool:
+        return False
+
+
 class Answer:
     """What a check showed."""
 
@@ -108,3 +150,24 @@ def open_lesson(number: str, seconds: int = SECONDS):
     with testbook(path, execute=False, timeout=seconds) as client:
         client.nb.metadata["path"] = str(NOTEBOOKS)
         yield Lesson(client)
+
+
+@contextmanager
+def lesson_to_its_end(number: str, *, twice: bool = False, seconds: int = SECONDS):
+    """Open a lesson that has run as it is committed, up to the cell that closes its lab.
+
+    Args:
+        number: two digits.
+        twice: run each cell twice.
+        seconds: the bound for one cell.
+    """
+    with open_lesson(number, seconds) as lesson:
+        end = lesson.index("close")
+        if twice:
+            lesson.run_each_twice(end)
+        else:
+            lesson.run(end)
+        # an attempt's cell is taken out again: nbclient must not look for its pictures
+        lesson.client._display_id_map = Forgetful()
+        yield lesson
+        lesson.run()

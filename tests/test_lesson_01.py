@@ -1,7 +1,7 @@
 """Lesson 01: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
-from lesson import open_lesson
+from lesson import lesson_to_its_end, open_lesson
 
 NUMBER = "01"
 
@@ -9,26 +9,14 @@ NUMBER = "01"
 @pytest.fixture(scope="module")
 def lesson(own_home):
     """The lesson, run from top to bottom as it is committed, up to its exercises' answers."""
-    with open_lesson(NUMBER) as opened:
-        opened.run(opened.index("close"))
+    with lesson_to_its_end(NUMBER) as opened:
         yield opened
-        opened.run()
-
-
-def errors(lesson) -> list[str]:
-    return [
-        f"{cell.id}: {output.ename}: {output.evalue}"
-        for cell in lesson.client.cells
-        if "raises-exception" not in cell.metadata.get("tags", ())
-        for output in cell.get("outputs", ())
-        if output.output_type == "error"
-    ]
 
 
 @pytest.mark.shares_a_lab
 def test_what_the_prose_claims_happens(lesson):
     value = lesson.value
-    assert not errors(lesson)
+    assert not lesson.errors
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     # a call: as slow as the desk, refused while it is dead
@@ -56,12 +44,7 @@ def test_what_the_prose_claims_happens(lesson):
 
 @pytest.mark.shares_a_lab
 def test_the_pictures_tell_the_same_in_a_sentence(lesson):
-    told = [
-        output.data["text/plain"]
-        for cell in lesson.client.cells
-        for output in cell.get("outputs", ())
-        if "image/png" in output.get("data", {})
-    ]
+    told = lesson.told
     assert len(told) == 2
     assert "call ● " in told[0]
     assert "call fails × " in told[0]  # noqa: RUF001
@@ -204,10 +187,8 @@ def test_cells_that_run_twice_do_the_same_again():
     with open_lesson(NUMBER) as lesson:
         for index, cell in enumerate(lesson.client.cells):
             if cell.cell_type == "code":
-                lesson.client.execute_cell(index)
-                # nbclient would send a live picture's frames to outputs that are no more
-                lesson.client._display_id_map.clear()
-                lesson.client.execute_cell(index)
+                lesson.run(index + 1)
+                lesson.again(index)
             if cell.id == "wait":  # shorter phases: this is not about what they show
                 lesson.execute("_more = more; more = lambda service, rows: _more(service, 3)")
             if cell.id == "count-lost":
@@ -216,4 +197,4 @@ def test_cells_that_run_twice_do_the_same_again():
                 assert lesson.value("right_by_id") == 6
             if cell.id == "kill":
                 assert lesson.value("arrived") == {"without flush": 0, "with flush": 10}
-        assert not errors(lesson)
+        assert not lesson.errors
