@@ -13,7 +13,7 @@ import psutil
 from benchmarks.apart import ROOT
 from benchmarks.rows import table
 
-SUBJECTS = ("start", "brokers", "figures", "observation", "services", "lessons")
+SUBJECTS = ("start", "brokers", "figures", "dashboard", "observation", "services", "lessons")
 WRITTEN = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
 

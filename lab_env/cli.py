@@ -118,6 +118,26 @@ def run(lesson: str, output: Path, keep_going: bool, solutions: bool, timeout: i
     sys.exit(1 if failures else 0)
 
 
+@lab.command(help=say("presenting.help"))
+@click.argument("lesson", metavar="NN")
+@click.option("--no-browser", is_flag=True, help=say("cli.help_browser"))
+@click.option("--port", type=click.IntRange(1, 65_535), help=say("cli.help_port"))
+def present(lesson: str, no_browser: bool, port: int | None) -> None:
+    from rich.console import Console
+
+    from lab_env import presenting
+
+    path = lessons.find(lesson)
+    lessons.load(path)  # says it kindly if this is no notebook
+    presenting.enlarge()
+    page = presenting.start_page(path)
+    arguments = jupyter_arguments(path.parent, no_browser, port, page)
+    _prepare()
+    presenting.tell(path, Console())
+    # what JupyterLab logs would push the notes off the screen; its address is still told
+    _open_jupyter([*arguments, "--Application.log_level=ERROR"])
+
+
 @lab.command(help=say("cli.help_clean"))
 @click.option("--all", "everything", is_flag=True, help=say("cli.help_all"))
 def clean(everything: bool) -> None:
@@ -145,11 +165,22 @@ def main() -> None:
         sys.exit(130)
 
 
-def jupyter_arguments(root: Path, no_browser: bool, port: int | None) -> list[str]:
-    """Return JupyterLab's arguments: it opens at the first lesson and asks nothing of a network."""
+def jupyter_arguments(
+    root: Path, no_browser: bool, port: int | None, page: str | None = None
+) -> list[str]:
+    """Return JupyterLab's arguments: it asks nothing of a network.
+
+    Args:
+        root: the folder that it shows.
+        no_browser: print the address instead.
+        port: None for the first free one.
+        page: where it opens; None for the first lesson.
+    """
+    if page is None and (root / START).is_file():
+        page = f"/lab/tree/{START}"
     arguments = [
         f"--ServerApp.root_dir={root}",
-        f"--LabApp.default_url=/lab/tree/{START}" if (root / START).is_file() else "",
+        f"--LabApp.default_url={page}" if page else "",
         "--ServerApp.answer_yes=True",  # Ctrl-C ends it without a question
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

@@ -191,6 +191,24 @@ class Lab:
         """What all services reported: time float64 (s), service str, then a column a field."""
         return self._reports.frame()
 
+    def pauses(self, longer_than: float = 0.3) -> "pd.DataFrame":
+        """When services that report ``handled`` handled nothing: a row a pause.
+
+        Waiting for records is a pause too: measure under a steady replay.
+
+        Args:
+            longer_than: shorter ones are left out, s.
+
+        Returns:
+            DataFrame: member str, begin float64, end float64 (s, lab's clock), seconds float64.
+
+        Raises:
+            BadInputError: ``longer_than`` is no number of seconds.
+        """
+        from lab_env.pauses import pauses
+
+        return pauses(self._reports.rows, longer_than)
+
     # -- watching and drawing ---------------------------------------------------------------
 
     def watch(self, *topics: str, groups: tuple[str, ...] | list[str] = ()) -> "Observer":

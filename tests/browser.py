@@ -36,6 +36,12 @@ NO_BROWSER = (
 SECONDS = 60  # a bound against hanging for one cell or one page
 SCREEN = {"width": 1280, "height": 720}
 
+# `lab present` with another folder of lessons: what runs there is saved there
+PRESENT = (
+    "import sys; from pathlib import Path; from lab_env import cli, lessons; "
+    "folder = Path(sys.argv.pop(1)); lessons.folder = lambda: folder; cli.main()"
+)
+
 # every text that a prompt has had since it was watched: "[*]:" may be gone before we look
 WATCH_PROMPT = """prompt => {
     window.watching?.disconnect();
@@ -78,7 +84,7 @@ class Jupyter:
 
     def address(self, notebook: str) -> str:
         """Return the address of a notebook in the root folder, in a workspace of its own."""
-        base, token = self.url.split("/lab")[0], self.url.split("?")[1]
+        base, token = re.split("/lab|/doc", self.url)[0], self.url.split("?")[1]
         return f"{base}/lab/workspaces/{Path(notebook).stem}/tree/{quote(notebook)}?{token}"
 
     def end_kernels(self) -> None:
@@ -105,12 +111,13 @@ class Jupyter:
 
 
 @contextmanager
-def jupyter(root: Path, home: Path) -> Iterator[Jupyter]:
+def jupyter(root: Path, home: Path, present: str | None = None) -> Iterator[Jupyter]:
     """Start JupyterLab with the command `lab`, for a student who has never started it before.
 
     Args:
         root: the folder of the notebooks.
         home: an empty folder for all that JupyterLab and Python keep of a user.
+        present: the lesson that `lab present` opens instead.
     """
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port = probe.getsockname()[1]
@@ -118,8 +125,12 @@ def jupyter(root: Path, home: Path) -> Iterator[Jupyter]:
         f"JUPYTER_{what}_DIR": str(home / what.lower()) for what in ("CONFIG", "DATA", "RUNTIME")
     }
     own |= {"HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "PYTHONUTF8": "1"}
+    options = ["--no-browser", "--port", str(port)]
+    command = ["-m", "lab_env.cli", *options, "--", str(root)]
+    if present is not None:
+        command = ["-c", PRESENT, str(root), "present", present, *options]
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab_env.cli", "--no-browser", "--port", str(port), "--", str(root)],
+        [sys.executable, *command],
         cwd=root,
         env={**os.environ, **own},
         stdin=subprocess.DEVNULL,
@@ -143,7 +154,7 @@ def jupyter(root: Path, home: Path) -> Iterator[Jupyter]:
 def _url(process: subprocess.Popen, lines: list[str]) -> str:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if told := re.search(r"http://127\.0\.0\.1:\d+/lab\S*\?token=\w+", "".join(lines)):
+        if told := re.search(r"http://127\.0\.0\.1:\d+/(?:lab|doc)\S*\?token=\w+", "".join(lines)):
             return told[0]
         time.sleep(0.05)
     pytest.fail("JupyterLab did not start:\n" + "".join(lines[-20:]))

@@ -7,7 +7,15 @@ its text stands in the catalogue under the same name.
 from importlib import import_module
 
 # a lesson's checks are the functions of its module that bear @graded
-LESSONS = ("start_here", "asynchronous_messages", "point_to_point")
+LESSONS = (
+    "start_here",
+    "asynchronous_messages",
+    "point_to_point",
+    "publish_subscribe",
+    "topics_and_partitions",
+    "consumer_groups",
+    "rebalancing",
+)
 
 
 class Checks:

@@ -1,14 +1,19 @@
 """Live pictures of what the observer sees and the services report; nothing here asks a broker."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lab_env.errors import BadInputError
+from lab_env.figures import size
 from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.figures.lag import Lag
     from lab_env.figures.live import Stage
+    from lab_env.figures.ownership import Ownership
+    from lab_env.figures.partitions import Partitions
+    from lab_env.figures.pauses import Pauses
     from lab_env.figures.queue import Queue
     from lab_env.figures.response import ResponseTime
     from lab_env.figures.throughput import Throughput
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
     from lab_env.observation.observer import Observer
     from lab_env.reports import Reports
 
-KINDS = ("throughput", "lag", "queue", "response_time")
+KINDS = ("throughput", "lag", "queue", "response_time", "partitions", "ownership", "pauses")
 
 
 class Show:
@@ -34,7 +39,10 @@ class Show:
 
     Attributes:
         scale: of text and lines in pictures made from now on: 1.0 for a laptop, 1.5 for the back
-            of a room.
+            of a room. At first it is what ``KAFKA_LAB_SCALE`` says, else 1.0.
+
+    Raises:
+        BadInputError: ``KAFKA_LAB_SCALE`` is no scale.
     """
 
     def __init__(
@@ -44,7 +52,7 @@ class Show:
         journal: "Journal",
         pause_after: float = 60.0,
     ):
-        self.scale = 1.0
+        self.scale = size.scale()
         self._observer = observer
         self._parts = observer, reports, journal, pause_after
         self._stage: Stage | None = None
@@ -139,6 +147,105 @@ class Show:
         from lab_env.figures.response import ResponseTime
 
         return self._on_stage(ResponseTime, title)
+
+    def partitions(self, topic: str) -> "Partitions":
+        """Show how many records each partition of a topic holds, and how they fill.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        self._names(topic, ())
+        from lab_env.figures.partitions import Partitions
+
+        return self._on_stage(Partitions, topic)
+
+    @contextlib.contextmanager
+    def dashboard(self):
+        """Put the pictures that are made in the with block beside each other, two in a row.
+
+        They share what the observer samples and the budget of frames and bytes, so that four cost
+        the broker and the kernel little more than one. Their words grow, since each has half of the
+        page.
+
+        Raises:
+            ClosedError: the lab is closed.
+        """
+        from lab_env.figures import dashboard
+
+        usual, self.scale = self.scale, max(self.scale, dashboard.SCALE)
+        try:
+            dashboard.begin()
+            yield
+        finally:
+            self.scale = usual
+
+    def ownership(self, topic: str, groups: str | Iterable[str], lag: bool = True) -> "Ownership":
+        """Show which member of a group owns which partition of a topic, rebalances, and the lag.
+
+        What is seen is what the broker tells, about four times a second: a rebalance lasts from
+        the first sample that tells of it to the first that does not, and a shorter one goes
+        unseen. In the classic protocol nobody can tell the owners meanwhile: the broker repeats
+        what was so before, and this picture shows a grey gap.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+            groups: a group's real name, or several: each has its own block of rows.
+            lag: show below how many records wait for each group.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        groups = self._names(topic, groups)
+        if not groups:
+            raise BadInputError("figures.no_owners")
+        from lab_env.figures.ownership import Ownership
+
+        return self._on_stage(Ownership, topic, groups, bool(lag))
+
+    def pauses(
+        self, services: "str | Iterable[str] | None" = None, longer_than: float = 0.3
+    ) -> "Pauses":
+        """Show when each member handled records, and how long it paused, as it says itself.
+
+        A service says ``service.report(handled=record.key)``, or how many it has handled, for what
+        it handles. A pause lasts from one such report to the next. Waiting for records is a pause
+        too: use it under a steady replay, so that there is always work.
+
+        Args:
+            services: a service's name, or several; None for all that report ``handled``.
+            longer_than: what is shorter is no pause, s.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        names = (services,) if isinstance(services, str) else services or ()
+        try:
+            names = tuple(dict.fromkeys(names))
+        except TypeError:
+            raise BadInputError("figures.bad_services", got=services) from None
+        if not all(isinstance(name, str) and name for name in names):
+            raise BadInputError("figures.bad_services", got=services)
+        from lab_env.pauses import checked
+
+        longer_than = checked(longer_than)
+        from lab_env.figures.pauses import Pauses
+
+        return self._on_stage(Pauses, names, longer_than)
 
     def close(self) -> None:
         """Draw a last frame of every picture and end them, in under a second."""

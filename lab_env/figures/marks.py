@@ -11,6 +11,7 @@ MOST_TEXT = 44  # characters of a text that stands for several marks
 ROWS = 2
 GAP = 10.0  # units between two texts
 OUTAGE = "outage"  # the kind of the mark that a picture itself makes when Kafka is silent
+SEEN = "seen"  # and when it has seen something that nobody wrote down: it gives way to the others
 
 
 @dataclass(slots=True)
@@ -56,6 +57,10 @@ def is_stretch(mark: Mark) -> bool:
     return mark.kind in ("span", OUTAGE) or mark.end is not None
 
 
+def _importance(mark: Mark) -> tuple:
+    return is_stretch(mark), mark.kind != SEEN, mark.time
+
+
 def place(
     marks: Iterable[Mark],
     now: float,
@@ -95,7 +100,7 @@ def place(
                 return False
         return start >= 0
 
-    for mark in sorted(marks, key=lambda m: (is_stretch(m), m.time), reverse=True):
+    for mark in sorted(marks, key=_importance, reverse=True):
         begin = x(mark.time)
         end = x(now if mark.end is None else mark.end) if is_stretch(mark) else begin
         if end < left or begin > axis_right or not mark.text:

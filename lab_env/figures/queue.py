@@ -1,7 +1,5 @@
 """Live picture: who handles the records of a queue, and how many still wait."""
 
-import re
-
 from lab_env.figures import scales, style
 from lab_env.figures.lag import Depth
 from lab_env.figures.owners import OwnerCounts
@@ -121,7 +119,7 @@ class Queue(TimeFigure):
 
     def _rows(self) -> list[str]:
         """Return the workers that have a row, in the order of their names; the busiest if many."""
-        names = sorted(self._workers, key=_natural)
+        names = sorted(self._workers, key=style.natural)
         if len(names) > MOST_ROWS:
             busiest = sorted(names, key=lambda n: self._workers[n].count, reverse=True)
             names = [name for name in names if name in busiest[:MOST_ROWS]]
@@ -215,11 +213,6 @@ class Queue(TimeFigure):
         if last is not None:
             parts.append(say("figures.lag_of", group=self._group, lag=style.number(last)))
         return self.sentence_of(now, parts)
-
-
-def _natural(name: str) -> list:
-    """Return a key that sorts truck-2 before truck-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _broken(stretches: list[tuple[float, float]], row: int) -> tuple[list, list]:

@@ -1,5 +1,6 @@
 """The house style of every picture: colours, sizes, numbers, and labels that do not collide."""
 
+import re
 from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -107,6 +108,11 @@ def shorten(name: str, most: int = 18) -> str:
         return name
     tail = (most - 1) // 2
     return name[: most - 1 - tail] + "…" + name[-tail:]
+
+
+def natural(name: str) -> list:
+    """Return a key that sorts truck-2 before truck-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def spread(wanted: Sequence[float], height: float, low: float, high: float) -> list[float]:

@@ -106,6 +106,10 @@ class TimeFigure(LiveFigure):
         """Return the texts for which there must be room at the right."""
         return []
 
+    def axis_words(self) -> str:
+        """Return what stands at the time axis."""
+        return say("figures.seconds")
+
     def draw(self, now: float) -> list:
         """Bring the artists in order and return them, the lowest first."""
         return []
@@ -301,7 +305,7 @@ class TimeFigure(LiveFigure):
                 text = style.number(t)
                 self.fix(self.text(style.TEXT, style.SOFT, x, under, text, ha="center", va="top"))
             middle, lower = panel.left + panel.width / 2, under - self.line_height(style.TEXT)
-            words = say("figures.seconds")
+            words = self.axis_words()
             self.fix(self.text(style.TEXT, style.INK, middle, lower, words, ha="center", va="top"))
 
     def _told_outages(self, now: float) -> list[Mark]:

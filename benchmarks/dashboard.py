@@ -1,0 +1,203 @@
+"""A dashboard of four pictures; pictures and observation with ever more partitions and members."""
+
+import time
+
+from benchmarks.apart import Kernel
+from benchmarks.rows import Row
+
+GROUPS = ("board", "baggage", "statistics")
+MEMBERS, PARTITIONS = 4, 24  # members of each group
+RATE = 500  # records/s
+GROWN = ((6, 4), (60, 12), (600, 40))  # partitions, members
+SETTLED = 60.0  # seconds within which a group must have settled
+
+lab = None  # the kernel's
+times: list[float] = []  # how long samples took, ms
+
+
+def measure(quick: bool) -> list[Row]:
+    """Measure the dashboard, then one ownership picture on ever more partitions and members."""
+    rounds, seconds, settle = (1, 1.0, 0.5) if quick else (4, 4.0, 3.0)
+    with Kernel() as kernel:
+        kernel.call(begin)
+        kernel.call(show)
+        kernel.call(sleep, settle)
+        found = [kernel.measure(sleep, seconds) for _ in range(rounds)]
+        samples = kernel.call(taken)
+        seen = [kernel.call(seconds_to_the_picture) for _ in range(rounds)]
+        kernel.call(end)
+    rows = [
+        Row(
+            "each of four pictures, 3 groups, 12 members, 24 partitions",
+            [one["rate"] for one in found],
+            "frames/s",
+            least=3,
+        ),
+        Row("the four and observation", [one["cpu"] for one in found], "% of a core", most=35),
+        Row("the four, to the notebook", [one["sent"] / 1000 for one in found], "kB/s", most=250),
+        Row("a sample of 24 partitions and 3 groups", samples, "ms", most=60),
+        Row("from the broker's knowing of a rebalance to the picture", seen, "s", most=0.5),
+    ]
+    for partitions, members in GROWN[:1] if quick else GROWN:
+        rows += _grown(partitions, members, rounds, seconds, settle)
+    return rows
+
+
+def _grown(partitions: int, members: int, rounds: int, seconds: float, settle: float) -> list[Row]:
+    with Kernel() as kernel:
+        kernel.call(grow, partitions, members)
+        kernel.call(sleep, settle)
+        found = [kernel.measure(sleep, seconds) for _ in range(rounds)]
+        samples = kernel.call(taken)
+        kernel.call(end)
+    of = f"{partitions} partitions, {members} members: "
+    return [
+        Row(of + "a sample", samples, "ms"),
+        Row(of + "the ownership timeline", [one["rate"] for one in found], "frames/s"),
+        Row(of + "it and observation", [one["cpu"] for one in found], "% of a core"),
+    ]
+
+
+# -- in the kernel ----------------------------------------------------------------------------
+
+
+def begin() -> None:
+    """Start a lab with a producer and the members of three groups."""
+    global lab
+    from lab_env import Lab
+
+    lab = Lab()
+    topic = lab.topic("flights.departed", partitions=PARTITIONS)
+    lab.service(produce, topic, name="airport")
+    for group in GROUPS:
+        lab.service(consume, topic, group, name=group, copies=MEMBERS)
+    _settle(topic, GROUPS, MEMBERS)
+
+
+def grow(partitions: int, members: int) -> None:
+    """Start a lab with one group, and show who owns what."""
+    global lab
+    from lab_env import Lab
+
+    lab = Lab()
+    topic = lab.topic("flights.departed", partitions=partitions)
+    lab.service(produce, topic, name="airport")
+    lab.service(consume, topic, "board", name="board", copies=members)
+    _settle(topic, ("board",), members)
+    lab.show.ownership(topic, "board")
+
+
+def _settle(topic: str, groups: tuple[str, ...], members: int) -> None:
+    """Observe, time each sample, and return when every group has settled."""
+    from lab_env.observation import observer
+
+    plain = observer._Look.sample
+
+    def timed(*args, **kwargs):
+        began = time.perf_counter()
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            times.append(1000 * (time.perf_counter() - began))
+
+    observer._Look.sample = timed
+    seen = lab.watch(topic, groups=groups)
+
+    def settled():
+        now = seen.samples[-1].groups
+        return all(now[g].state == "Stable" and len(now[g].members) == members for g in groups)
+
+    if not lab.until(settled, SETTLED):
+        raise TimeoutError("the groups have not settled")
+    times.clear()
+
+
+def show() -> None:
+    """Have a dashboard of four pictures."""
+    topic = "flights.departed"
+    with lab.show.dashboard():
+        lab.show.ownership(topic, GROUPS)
+        lab.show.lag(topic, GROUPS)
+        lab.show.partitions(topic)
+        lab.show.pauses()
+
+
+def sleep(seconds: float) -> None:
+    """Leave the main thread to others."""
+    time.sleep(seconds)
+
+
+def taken() -> list[float]:
+    """Return how long the samples took so far (ms)."""
+    return list(times)
+
+
+def seconds_to_the_picture() -> float:
+    """Let a member come and go; return how long after the broker's answer a picture had it."""
+    from contextlib import closing
+
+    from kafka import KafkaAdminClient
+
+    topic, group = "flights.departed", GROUPS[0]
+    picture = lab.show.ownership(topic, group)
+    observer = lab.watch()
+    guest = lab.service(consume, topic, group, name="guest")
+    with closing(KafkaAdminClient(**lab.connection)) as admin:
+        deadline = time.monotonic() + SETTLED
+        while time.monotonic() < deadline:
+            # a classic group tells of no member while it rebalances: its state is the news
+            if admin.describe_groups([group])[group]["group_state"] != "Stable":
+                break
+        known = time.monotonic()
+    asked = lab.journal.now()
+    while time.monotonic() < deadline:
+        after = [s.groups[group] for s in observer.samples if s.time >= asked - 0.02]
+        if any(now.state != "Stable" or "guest" in now.members for now in after):
+            break
+        time.sleep(0.005)
+    frames = picture.frames
+    while picture.frames == frames and time.monotonic() < deadline:
+        time.sleep(0.005)
+    seconds = time.monotonic() - known
+    picture.stop()
+    guest.stop()
+    lab.until(lambda: "guest" not in observer.samples[-1].groups[group].members)
+    return seconds
+
+
+def end() -> None:
+    """Close the lab."""
+    lab.close()
+
+
+# -- as services ------------------------------------------------------------------------------
+
+
+def produce(service, topic: str) -> None:
+    """Send records at a steady rate until asked to stop."""
+    from itertools import count
+
+    from kafka import KafkaProducer
+
+    from lab_env import flights
+
+    with KafkaProducer(**lab.connection, linger_ms=20) as producer:
+        for key in flights.replay(count(), rate=RATE):
+            if not service.running:
+                break
+            producer.send(topic, b"x" * 200, key=str(key).encode())
+
+
+def consume(service, topic: str, group: str) -> None:
+    """Consume as a member of a group, commit twice a second, and report what was handled."""
+    from kafka import KafkaConsumer
+
+    options = {"client_id": service.name, "heartbeat_interval_ms": 300}
+    consumer = KafkaConsumer(
+        topic, group_id=group, auto_commit_interval_ms=500, **options, **lab.connection
+    )
+    while service.running:
+        if records := sum(map(len, consumer.poll(timeout_ms=500).values())):
+            service.report(handled=records)
+            service.wait(0.1)
+    consumer.close()

@@ -1,0 +1,223 @@
+"""The checks of lesson 05: partitions divided among the members of groups, as asked."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.observation import look
+from lab_env.observation.groups import DEAD, describe
+
+if TYPE_CHECKING:
+    from lab_env.lab import Lab
+
+PERIOD = 0.2  # seconds between looks
+HELD_SECONDS = 0.6  # a right assignment that lasts for so long is not one in passing
+STEADY_SECONDS = 1.5  # what has not changed for so long will not change by itself
+START_SECONDS = 6.0  # a service that runs and is in no group may still be on its way
+COMMIT_SECONDS = 7.0  # who commits by the client's own timer does so every 5 s
+ROUND_SECONDS = 4.0  # between the two rounds of a cooperative rebalance lies a heartbeat, 3 s
+MOST_SECONDS = 18.0
+UNSETTLED = ("PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A group as the broker tells it.
+
+    ``shares`` is how many partitions of the topics each member owns, by the member's name;
+    ``read`` whether the group has committed anything of them, ``lag`` the records before it.
+    """
+
+    state: str
+    shares: dict[str, int]
+    read: bool
+    lag: int
+
+
+@graded
+def divided(
+    lab: "Lab",
+    topics: str | Iterable[str],
+    groups: Mapping[str, Iterable[int]],
+    *,
+    committed: bool = False,
+) -> Result:
+    """Check that groups divide the partitions of topics among their members as asked.
+
+    Waits until the groups are stable and members that are on their way have come, at most 18 s.
+
+    Args:
+        lab: the lab.
+        topics: the real name of a topic, or of several.
+        groups: by a group's real name, how many partitions each member is to own, in any order:
+            ``{"crew": [2, 2, 2]}`` is three members with two each.
+        committed: whether the groups must also have committed all records.
+    """
+    topics = [topics] if isinstance(topics, str) else list(topics)
+    wanted = {group: sorted(shares, reverse=True) for group, shares in groups.items()}
+    ends = {topic: look.end_offsets(lab.connection, topic) for topic in topics}
+    count, named = sum(map(len, ends.values())), ", ".join(topics)
+    for shares in wanted.values():
+        if count != sum(shares):
+            return _wrong("topic", topics=named, count=count, wanted=sum(shares))
+    if committed and not any(sum(one.values()) for one in ends.values()):
+        return _wrong("empty", topics=named)
+    found = _wait(lab, ends, wanted, committed)
+    for group, one in found.items():
+        if _fits(one, wanted[group], committed):
+            continue
+        values = {
+            "topics": named,
+            "group": group,
+            "count": count,
+            "members": len(one.shares),
+            "wanted": _listed(wanted[group]),
+            "wanted_members": len(wanted[group]),
+            "shares": _in_words(one.shares),
+            "lag": one.lag,
+            "seconds": MOST_SECONDS,
+        }
+        return _what_is_wrong(lab, topics, wanted, group, one, values)
+    told = "; ".join(f"{group} ({_in_words(one.shares)})" for group, one in found.items())
+    return passed(
+        "consumer_groups.divided_all" if committed else "consumer_groups.divided", told=told
+    )
+
+
+def _wrong(name: str, /, **values: object) -> Result:
+    return not_yet(f"consumer_groups.{name}", **values)
+
+
+def _what_is_wrong(
+    lab: "Lab", topics: list[str], wanted: dict, group: str, one: Found, values: dict
+) -> Result:
+    if (name := _failed(lab)) and len(one.shares) < len(wanted[group]):
+        return _wrong("failed", name=name, error=lab.services[name].error, **values)
+    if one.state in UNSETTLED:
+        return _wrong("rebalancing", **values)
+    if not one.shares:
+        return _nobody(lab, topics, wanted, one, values)
+    return _wrong(_wrong_shares(one, wanted[group]), **values)
+
+
+def _nobody(lab: "Lab", topics: list[str], wanted: dict, one: Found, values: dict) -> Result:
+    """Return what to say of a group without a member."""
+    others = {
+        name
+        for name, group in look.groups(lab.connection).items()
+        if name not in wanted and any(_owns(member, topics) for member in group["members"])
+    }
+    if others:
+        return _wrong("other_group", others=", ".join(sorted(others)), **values)
+    if one.read:
+        return _wrong("left", **values)
+    running = _running(lab)
+    return _wrong("idle_services" if running else "nobody", running=running, **values)
+
+
+def _wrong_shares(one: Found, wanted: list[int]) -> str:
+    """Return the name of what is wrong with the shares of a group that has members."""
+    shares = list(one.shares.values())
+    if sum(shares) < sum(wanted):
+        return "unowned"
+    if len(shares) > sum(wanted):
+        return "idle"
+    if len(shares) > len(wanted):
+        return "each_one" if len(wanted) == 1 else "too_many"
+    if len(shares) < len(wanted):
+        return "too_few"
+    return "behind" if sorted(shares, reverse=True) == wanted else "rule"
+
+
+def _fits(one: Found, wanted: list[int], committed: bool) -> bool:
+    shares = sorted(one.shares.values(), reverse=True)
+    return one.state == "Stable" and shares == wanted and not (committed and one.lag)
+
+
+def _wait(lab: "Lab", ends: dict, wanted: dict, committed: bool) -> dict[str, Found]:
+    """Return the groups, as soon as they are as asked, or will not change by themselves."""
+    from kafka import KafkaAdminClient
+
+    began = since = time.monotonic()
+    last: dict[str, Found] = {}
+    with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
+        while True:
+            found, now = _look(admin, list(wanted), ends), time.monotonic()
+            if found != last:
+                last, since = found, now
+            patience = _patience(lab, found, wanted, committed)
+            if now - since >= patience or now - began >= MOST_SECONDS:
+                return found
+            time.sleep(PERIOD)
+
+
+def _patience(lab: "Lab", found: dict[str, Found], wanted: dict, committed: bool) -> float:
+    """Return for how many seconds nothing may have changed before the check answers."""
+    if all(_fits(one, wanted[group], committed) for group, one in found.items()):
+        return HELD_SECONDS
+    if any(one.state in UNSETTLED for one in found.values()):
+        return MOST_SECONDS
+    if _running(lab) > sum(len(one.shares) for one in found.values()):
+        return START_SECONDS
+    if all(_fits(one, wanted[group], False) for group, one in found.items()):
+        return COMMIT_SECONDS
+    if any(one.shares and sum(one.shares.values()) < sum(wanted[g]) for g, one in found.items()):
+        return ROUND_SECONDS
+    return STEADY_SECONDS
+
+
+def _look(admin, groups: list[str], ends: dict) -> dict[str, Found]:
+    """Return the groups as they are now."""
+    described = describe(admin, groups)
+    found = {}
+    for name in groups:
+        group = described[name]
+        notes = admin.list_group_offsets(name)[name] if group.state != DEAD else {}
+        kept = {(p.topic, p.partition): one.offset for p, one in notes.items() if one.offset >= 0}
+        places = {(topic, p): end for topic, one in ends.items() for p, end in one.items()}
+        names: Counter = Counter()
+        shares = {}
+        for member in sorted(group.members, key=lambda member: (member.client, member.id)):
+            names[member.client] += 1
+            number = names[member.client]
+            called = member.client if number == 1 else f"{member.client} ({number})"
+            shares[called] = sum(place in places for place in member.owns)
+        found[name] = Found(
+            group.state,
+            shares,
+            any(place in kept for place in places),
+            sum(max(end - kept.get(place, 0), 0) for place, end in places.items()),
+        )
+    return found
+
+
+def _running(lab: "Lab") -> int:
+    return sum(service.state == "running" for service in lab.services.values())
+
+
+def _failed(lab: "Lab") -> str | None:
+    """Return the name of a service of the last attempt whose function has raised."""
+    starts = [mark.time for mark in lab.journal.marks if mark.kind == "start"]
+    fails = [mark for mark in lab.journal.marks if mark.kind == "fail"]
+    for mark in reversed(fails):
+        service = lab.services.get(mark.subject)
+        if service is not None and service.state == "failed" and mark.time > starts[-1] - 1.0:
+            return service.name
+    return None
+
+
+def _owns(member: dict, topics: list[str]) -> bool:
+    assigned = (member["member_assignment"] or {}).get("assigned_partitions", ())
+    return any(one["topic"] in topics and one["partitions"] for one in assigned)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _in_words(shares: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {number}" for name, number in shares.items())

@@ -1,0 +1,297 @@
+"""Checks of lesson 06: who stays in a group, and who can be restarted without moving anything."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.observation import look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab_env import Lab
+    from lab_env.observation.sample import GroupSample, Sample
+
+START_SECONDS = 8.0  # until a service has joined, or has worked after it joined
+MOST_SECONDS = 30.0  # for all that a check waits for
+STABLE_SECONDS = 1.5  # a group that has not moved for so long is stable
+TOLD_SECONDS = 0.6  # a commit may be seen so much earlier than the report of its record
+WORK_SHARE = 0.8  # of the time that the work takes: clocks are not exact
+REBALANCING = ("PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling")
+
+
+def _wrong(key: str, **found: object) -> Result:
+    return not_yet(f"rebalancing.{key}", **found)
+
+
+def _until(over: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not over() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _history(lab: "Lab", topic: str, group: str) -> "list[Sample]":
+    """Return the samples in which the group could be read."""
+    samples = list(lab.watch(topic, groups=[group]).samples)
+    return [one for one in samples if group in one.groups and not one.stale.get(group)]
+
+
+def _name(member: str) -> str:
+    """Return a member's client id: "gate" for "gate (2)"."""
+    return member.split(" (")[0]
+
+
+# -- exercise 1 -----------------------------------------------------------------------------
+
+
+@graded
+def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
+    """Check that all records of ``topic`` were handled once, and nobody was evicted meanwhile.
+
+    Args:
+        lab: the lab.
+        topic: real name of the topic, JSON objects with an ``id``.
+        group: real name of the group, which the observer has watched from its begin.
+        work: seconds that one record takes.
+    """
+    records = look.records(lab.connection, topic)
+    ids = {value["id"] for value in records["value"] if isinstance(value, dict) and "id" in value}
+    if not ids:
+        return _wrong("kept_topic", topic=topic)
+    _wait_for_work(lab, topic, group, ids)
+    reports = _reports(lab, ids)
+    found = {
+        "topic": topic,
+        "group": group,
+        "records": len(ids),
+        "count": int(reports["handled"].nunique()),
+        "work": work,
+    }
+    found["committed"] = sum(look.committed(lab.connection, group, topic).values())
+    for look_for in (_wrong_service, _wrong_eviction, _wrong_outcome):
+        if (wrong := look_for(lab, reports, found)) is not None:
+            return wrong
+    return passed("rebalancing.kept", **found)
+
+
+def _reports(lab: "Lab", ids: set) -> "pd.DataFrame":
+    reports = lab.reports.reindex(columns=["time", "service", "handled"])
+    return reports[[isinstance(one, str) and one in ids for one in reports["handled"]]]
+
+
+def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
+    """Return when all is committed and the group is stable, or nothing can change the answer."""
+    began = lab.journal.now()
+
+    def over() -> bool:
+        history = _history(lab, topic, group)
+        now, reports = lab.journal.now(), _reports(lab, ids)
+        if not any(service.state == "running" for service in lab.services.values()):
+            return True
+        if _was_evicted(lab, history, group, reports):
+            # what came of it shows when the batch is through
+            return bool(reports["handled"].duplicated().any()) or now > began + START_SECONDS
+        if history and _is_done(history[-1], topic, group):
+            return _is_calm(history, group)
+        last = max(began, reports["time"].max()) if len(reports) else began
+        return now > last + START_SECONDS
+
+    _until(over, MOST_SECONDS)
+
+
+def _is_done(sample: "Sample", topic: str, group: str) -> bool:
+    return sample.produced(topic) > 0 and sample.lag(topic, group) == 0
+
+
+def _is_calm(history: "list[Sample]", group: str) -> bool:
+    """Return whether the group has been stable, with the same owners, for a while."""
+    last = history[-1]
+    for sample in reversed(history):
+        seen = sample.groups[group]
+        if seen.state != "Stable" or not seen.members or seen.owners != last.groups[group].owners:
+            return False
+        if last.time - sample.time >= STABLE_SECONDS:
+            return True
+    return False
+
+
+def _was_evicted(lab: "Lab", history: "list[Sample]", group: str, reports: "pd.DataFrame") -> bool:
+    """Return whether a member was gone from the group while its process went on."""
+    seen: set[str] = set()
+    running = {s.name for s in lab.services.values() if s.state == "running"}
+    own = set(reports["service"]) & running
+    for sample in history:
+        members = {_name(member) for member in sample.groups[group].members}
+        gone = seen - members
+        # a consumer without a client_id bears the client's name: then the number has to do
+        if gone & own or (gone and not gone & set(lab.services) and len(members) < len(own)):
+            return True
+        seen |= members
+    return False
+
+
+def _wrong_service(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | None:
+    failed = [s for s in lab.services.values() if s.state == "failed"]
+    if failed and "CommitFailed" in str(failed[0].error):
+        return _wrong("kept_evicted_failed", name=failed[0].name, **found)
+    if failed:
+        return _wrong("kept_failed", name=failed[0].name, error=failed[0].error)
+    if found["committed"] == 0 and (
+        others := _other_groups(lab, found["topic"]) - {found["group"]}
+    ):
+        return _wrong("kept_other_group", name=", ".join(sorted(others)), **found)
+    if reports.empty and not any(s.state == "running" for s in lab.services.values()):
+        return _wrong("kept_nobody", **found)
+    return None
+
+
+def _wrong_eviction(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | None:
+    topic, group = found["topic"], found["group"]
+    history = _history(lab, topic, group)
+    evicted = _was_evicted(lab, history, group, reports)
+    first = reports.drop_duplicates("handled")["time"]
+    for sample in history:
+        ahead = sample.consumed(topic, group) - int((first <= sample.time + TOLD_SECONDS).sum())
+        if ahead > 0 and (evicted or found["count"] != found["records"]):
+            return _wrong("kept_commit_first", ahead=ahead, **found)
+    twice = int(reports["handled"].duplicated().sum())
+    if evicted:
+        return _wrong("kept_evicted", twice=twice, **found)
+    return _wrong("kept_twice", twice=twice, **found) if twice else None
+
+
+def _wrong_outcome(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | None:
+    topic, group = found["topic"], found["group"]
+    history = _history(lab, topic, group)
+    if found["count"] == 0:
+        return _wrong("kept_idle", **found)
+    if found["committed"] < found["records"]:
+        key = "kept_uncommitted" if found["count"] == found["records"] else "kept_unfinished"
+        return _wrong(key, **found)
+    if found["count"] < found["records"]:
+        return _wrong("kept_skipped", missing=found["records"] - found["count"], **found)
+    times = reports.groupby("service")["time"]
+    took = float((times.max() - times.min()).sum())
+    if took < WORK_SHARE * found["work"] * (found["records"] - 2 * times.ngroups):
+        return _wrong("kept_no_work", took=took, **found)
+    if not history[-1].groups[group].members:
+        return _wrong("kept_left", **found)
+    if not _is_calm(history, group):
+        return _wrong("kept_rebalancing", state=history[-1].groups[group].state, **found)
+    return None
+
+
+def _other_groups(lab: "Lab", topic: str) -> set[str]:
+    """Return the groups that have committed offsets of the topic."""
+    names = look.groups(lab.connection)
+    return {name for name in names if look.committed(lab.connection, name, topic)}
+
+
+# -- exercise 2 -----------------------------------------------------------------------------
+
+
+@graded
+def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Result:
+    """Check that a member was restarted and no partition has had another owner meanwhile.
+
+    Args:
+        lab: the lab.
+        topic: real name of a topic to which records go all the time.
+        group: real name of the group, which the observer has watched from its begin.
+        members: how many the group has to have.
+    """
+    found = {"topic": topic, "group": group, "members": members}
+    _until(lambda: _settled_at(lab, topic, group, members) is not None, START_SECONDS)
+    if (begin := _settled_at(lab, topic, group, members)) is None:
+        return _wrong_crew(lab, topic, group, found)
+    _until(lambda: _restart(lab, topic, group, begin.time), 2.0)
+    restart = _restart(lab, topic, group, begin.time)
+    if restart is None:
+        return _wrong("place_no_restart", **found)
+    found["name"], stopped, started = restart
+    found["away"] = started - stopped
+
+    def over() -> bool:
+        history = _history(lab, topic, group)
+        return _moved(history, group, begin) or _grows(history, topic, group, started)
+
+    _until(over, 15.0)
+    if lab.services[found["name"]].state == "failed":
+        return _wrong("place_failed", error=lab.services[found["name"]].error, **found)
+    history = _history(lab, topic, group)
+    if moved := _moved(history, group, begin):
+        found["number"] = _partitions_moved(history, group, begin)
+        late = moved.time - stopped
+        # who says goodbye is missed within a heartbeat or two, who says nothing only later
+        if late < 0:
+            return _wrong("place_before", **found)
+        return _wrong("place_late" if late > 2.0 else "place_left", late=late, **found)
+    if not _grows(history, topic, group, started):
+        return _wrong("place_not_back", **found)
+    return passed("rebalancing.place", **found)
+
+
+def _wrong_crew(lab: "Lab", topic: str, group: str, found: dict) -> Result:
+    for service in lab.services.values():
+        if service.state == "failed":
+            return _wrong("place_failed", **found | {"name": service.name, "error": service.error})
+    now = _history(lab, topic, group)[-1:]
+    seen = now[0].groups[group] if now else None
+    if seen is None or not seen.members:
+        return _wrong("place_nobody", **found)
+    if seen.state in REBALANCING:
+        return _wrong("place_rebalancing", state=seen.state, **found)
+    return _wrong("place_few", names=", ".join(sorted(seen.members)), **found)
+
+
+def _owners(seen: "GroupSample") -> dict:
+    return {place: _name(owner) for place, owner in seen.owners.items()}
+
+
+def _settled_at(lab: "Lab", topic: str, group: str, members: int) -> "Sample | None":
+    """Return the first sample in which so many members shared all partitions, or None."""
+    for sample in _history(lab, topic, group):
+        owners = _owners(sample.groups[group])
+        places = [place for place in sample.ends if place[0] == topic]
+        complete = places and all(place in owners for place in places)
+        if complete and len(set(owners.values())) == len(sample.groups[group].members) == members:
+            return sample
+    return None
+
+
+def _restart(lab: "Lab", topic: str, group: str, begin: float) -> tuple[str, float, float] | None:
+    """Return which member's process ended and began again after ``begin``, and when, or None."""
+    ended: dict[str, float] = {}
+    for mark in list(lab.journal.marks):
+        if mark.kind in ("stop", "crash", "kill", "fail") and mark.time > begin:
+            ended.setdefault(mark.subject, mark.time)
+        elif mark.kind == "start" and mark.subject in ended:
+            return mark.subject, ended[mark.subject], mark.time
+    return None
+
+
+def _moved(history: "list[Sample]", group: str, begin: "Sample") -> "Sample | None":
+    """Return the first sample after ``begin`` in which the owners were not the same."""
+    owners = _owners(begin.groups[group])
+    for sample in history:
+        if sample.time > begin.time and _owners(sample.groups[group]) != owners:
+            return sample
+    return None
+
+
+def _partitions_moved(history: "list[Sample]", group: str, begin: "Sample") -> int:
+    """Return how many partitions have had another owner, or none that was told, since then."""
+    owners = _owners(begin.groups[group])
+    after = [_owners(one.groups[group]) for one in history if one.time > begin.time]
+    return sum(any(seen.get(place) != owner for seen in after) for place, owner in owners.items())
+
+
+def _grows(history: "list[Sample]", topic: str, group: str, since: float) -> bool:
+    """Return whether the group has committed something in every partition, well after ``since``."""
+    after = [one for one in history if one.time > since]
+    if len(after) < 2:
+        return False
+    then, now = after[0].groups[group].committed, after[-1].groups[group].committed
+    places = [place for place in after[-1].ends if place[0] == topic]
+    return all(now.get(place, 0) > then.get(place, 0) for place in places)

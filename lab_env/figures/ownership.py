@@ -1,0 +1,455 @@
+"""Live picture: which member of a group owns which partition, over time."""
+
+import re
+from math import ceil
+from statistics import median
+
+from matplotlib.collections import PolyCollection
+
+from lab_env.figures import marks, scales, style
+from lab_env.figures.bars import ZONE, Bars
+from lab_env.figures.lag import Depth
+from lab_env.figures.stencil import Pixels, Stamped
+from lab_env.figures.tenure import FIRST, Change, Tenure
+from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
+from lab_env.journal import Mark
+from lab_env.messages import say
+from lab_env.observation.sample import Sample
+
+SAME = 2.0  # seconds within which a mark of the journal and a change that was seen are one event
+SAID = {True: ("start",), False: ("stop", "crash", "fail", "kill")}  # kinds of marks that tell it
+MOST_TOLD = 12  # members that the sentence names one by one
+WIDEST = 190.0  # units that names beside a block may take
+SPACINGS = 30  # samples from which it is told how often one comes
+
+
+class Block:
+    """The rows of one group: what is known, and how it is painted."""
+
+    def __init__(self, topic: str, group: str, panel: Panel):
+        self.tenure = Tenure(topic, group)
+        self.depth = Depth(topic, group)
+        self.panel = panel
+        self.bars: Bars | None = None
+        self.artist: Pixels | None = None
+
+
+class Ownership(Stamped, TimeFigure):
+    """Bars in the members' colours, a row a partition, a block of rows a group; below, the lag.
+
+    Args:
+        stage, scale: as of every picture.
+        topic: real name.
+        groups: real names, at least one.
+        lag: whether to show the records that wait.
+    """
+
+    def __init__(
+        self, stage, topic: str, groups: tuple[str, ...], lag: bool = True, scale: float = 1.0
+    ):
+        super().__init__(stage, ("ownership", topic, groups, lag), scale, groups)
+        self._topic = topic
+        self.title = say("figures.ownership_title", topic=topic)
+        self._blocks = [Block(topic, group, Panel(grid=False)) for group in groups]
+        self._lag_panel = Panel(label=say("figures.lag_unit")) if lag else None
+        self.panels = [block.panel for block in self._blocks]
+        if lag:
+            self.panels.append(self._lag_panel)
+            self.series = [block.depth.series for block in self._blocks]
+        self._scale = scales.Amount(least=10)
+        self._times: list[float] = []  # of the last samples that the broker answered
+        self._changes: tuple = ()
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def take(self, sample: Sample) -> object:
+        """Take in owners and lags of a sample."""
+        facts: list = []
+        for block in self._blocks:
+            facts.append(block.tenure.take(sample))
+            if self._lag_panel is not None:
+                facts.append(block.depth.take(sample, self.origin))
+                if block.tenure.is_gone:
+                    block.depth.series.cut(sample.time)
+            for name in sorted(block.tenure.members, key=style.natural):
+                self._stage.palette.look(name)  # truck-1 gets its colour before truck-2
+        if not self.stale(sample):
+            self._times = [*self._times[1 - SPACINGS :], sample.time]
+        # a rebalance that goes on is news with every sample, since its length grows
+        growing = any(block.tenure.going_on for block in self._blocks)
+        return facts, sample.time if growing else None
+
+    def read(self, now: float) -> bool:
+        """Take in what is new, and write who came and went beside the journal's marks."""
+        changed = super().read(now)
+        for block in self._blocks:
+            changed |= block.tenure.wait(now)
+        seen = [change for block in self._blocks for change in block.tenure.changes]
+        journal = self._stage.journal.marks
+        facts = len(journal), self._marks_seen, len(seen), seen[-1] if seen else None
+        if facts != self._changes:
+            self._changes = facts
+            told = [mark for mark in journal if self._in_sight(mark)]
+            own = [
+                Mark(change.time, _words_of(change), marks.SEEN, change.name)
+                for change in dict.fromkeys(seen)
+                if change.time >= self.origin and not _is_told(change, told)
+            ]
+            self._marks = marks.merge([*told, *own])
+        return changed
+
+    @property
+    def _period(self) -> float:
+        """How far apart samples are, s."""
+        gaps = [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
+        return median(gaps) if gaps else 0.0
+
+    # -- laying out ---------------------------------------------------------------------------
+
+    def build(self, figure) -> None:
+        """Make what every frame uses again."""
+        super().build(figure)
+        palette = self._stage.palette
+        self.begin_words(figure)
+        for block in self._blocks:
+            block.artist = Pixels()
+            block.artist.set_figure(figure)
+            block.bars = Bars(block.tenure, palette, self._stencils)
+        if self._lag_panel is None:
+            return
+        panel = self._lag_panel
+        # one group's lag is no member: it takes none of the members' colours
+        alone = len(self._blocks) == 1 and self._blocks[0].tenure.group not in palette
+        self._looks = [
+            style.Look(style.INK, "o", style.INK) if alone else palette.look(block.tenure.group)
+            for block in self._blocks
+        ]
+        self._lines = [self.line(panel, look.colour) for look in self._looks]
+        single = len(self._blocks) == 1
+        self._area = self.area(panel, self._looks[0].colour) if single else None
+        self._zones = PolyCollection([], facecolors=[tuple(c / 255 for c in ZONE)], animated=True)
+        self._zones.set(edgecolor="none", transform=panel.axes.get_xaxis_transform())
+        panel.axes.add_collection(self._zones, autolim=False)
+
+    def scale_panels(self, now: float) -> None:
+        """Give the groups alike, and the lag what is left; fit its axis."""
+        for block in self._blocks:
+            last = max(block.tenure.rows - 1, 0)
+            # stands for all of them: `_lay_panel` knows which find room
+            block.panel.ticks = ((0.0, say("figures.ownership_row", partition=last), style.SOFT),)
+            block.panel.weight = 3.0 / len(self._blocks)
+        panel = self._lag_panel
+        if panel is not None:
+            panel.weight = 0.85 if len(self._blocks) == 1 else 0.95
+            self._scale.fit(max((s.highest() for s in self.series), default=0.0), now)
+            panel.high = self._scale.top
+            panel.ticks = amount_ticks(self._scale, 100)
+
+    def names(self) -> list[str]:
+        """Return what stands at the right."""
+        words = [
+            " ".join(text for text, _ in line)
+            for block in self._blocks
+            for line in self._beside(block)
+        ]
+        if self._lag_panel is not None:
+            pairs = [
+                (self._lag_name(block), style.number(self._scale.top)) for block in self._blocks
+            ]
+            words += self.room_for(pairs, self._lag_panel)
+        return words
+
+    def _lag_name(self, block: Block) -> str:
+        if len(self._blocks) == 1:
+            return say("figures.waiting")
+        return style.shorten(block.tenure.group, 14)
+
+    def layout(self, now: float) -> object:
+        """Return what the axes depend on."""
+        return super().layout(now), tuple(block.tenure.rows for block in self._blocks)
+
+    def lay(self, now: float) -> None:
+        """Place everything, and paint what is in sight anew."""
+        for block in self._blocks:
+            block.tenure.trim(self.origin + self._window[0])
+        super().lay(now)
+
+    def axis_words(self) -> str:
+        """Return what stands at the time axis, with how often this picture sees."""
+        words = [say("figures.ownership_axis", seconds=self._period_words())]
+        if min(block.bars.pitch for block in self._blocks) < 1:
+            rows = max(block.tenure.rows for block in self._blocks)
+            words.append(say("figures.ownership_heat", count=rows))
+        return " · ".join(words)
+
+    def _period_words(self) -> str:
+        return f"{max(self._period, 0.1):.1f}"
+
+    def _lay_panel(self, panel: Panel, low: int, high: int, *, last: bool, label_left: float):
+        block = next((block for block in self._blocks if block.panel is panel), None)
+        if block is None:
+            label, panel.label = panel.label, self._lag_label(panel)
+            super()._lay_panel(panel, low, high, last=last, label_left=label_left)
+            panel.label = label
+            return
+        unit = self._figure.dpi / 100
+        line = self.line_height(style.TEXT)
+        left, bottom = round(panel.left * unit) + 1, round(panel.bottom * unit) + 1
+        shape = round(panel.height * unit), round(panel.width * unit)
+        block.bars.lay(
+            shape, round(line * unit), self.origin + low, self._x_unit * unit, unit, self.font,
+            self.scale,
+        )  # fmt: skip
+        block.artist.left, block.artist.bottom = left, bottom
+        block.artist.pixels = block.bars.pixels
+        placeholder, panel.ticks = panel.ticks, self._row_ticks(block, unit, line)
+        super()._lay_panel(panel, low, high, last=last, label_left=label_left)
+        panel.ticks = placeholder
+
+    def _row_ticks(self, block: Block, unit: float, line: float) -> list:
+        """Return (place, words, colour) of the rows' names: of all, or of every nth."""
+        rows, bars, panel = block.tenure.rows, block.bars, block.panel
+        every = ceil(0.82 * line * unit / bars.pitch)
+        every = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500) if n >= every), every)
+        height = panel.height * unit
+        return [
+            (
+                1 - bars.middle(row) / height,
+                say("figures.ownership_row", partition=row),
+                style.SOFT,
+            )
+            for row in range(0, rows, every)
+        ]
+
+    def _lag_label(self, panel: Panel) -> str:
+        """Return the longest words for the lag's axis for which there is room."""
+        fitting = (
+            words
+            for words in (panel.label, say("figures.ownership_lag"))
+            if self.measure(words, style.TEXT) < panel.height + 14
+        )
+        return next(fitting, "")
+
+    # -- drawing ------------------------------------------------------------------------------
+
+    def draw(self, now: float) -> list:
+        """Paint the bars on, and write what stands beside them."""
+        self._words.clear()
+        artists = []
+        for block in self._blocks:
+            block.bars.advance(now)
+            artists.append(block.artist)
+            self._write_beside(block)
+        if self._lag_panel is not None:
+            artists += self._draw_lag(now)
+        return [*artists, self._words]
+
+    def _draw_lag(self, now: float) -> list:
+        artists, names = [], []
+        if len(self._blocks) == 1:
+            tenure = self._blocks[0].tenure
+            self._zones.set_verts(
+                [
+                    [(begin, 0), (end, 0), (end, 1), (begin, 1)]
+                    for r in tenure.rebalances
+                    for begin, end in [(r.begin, tenure.edge if r.end is None else r.end)]
+                ]
+            )
+            artists.append(self._zones)
+        for block, line, look in zip(self._blocks, self._lines, self._looks, strict=True):
+            artists += self.show_series(block.depth.series, line, self._area)
+            names.append(self.name_of(block.depth.series, self._lag_name(block), look))
+        self.show_names(self._lag_panel, [name for name in names if name])
+        return artists
+
+    def _write_beside(self, block: Block) -> None:
+        panel, line = block.panel, self.line_height(style.NAME)
+        y = panel.bottom + panel.height - line / 2
+        for words in self._beside(block):
+            x = panel.left + panel.width + 8
+            for text, colour in words:
+                self.moving_name(colour, x, y, text)
+                x += self.measure(f"{text} ", style.NAME)
+            y -= line
+
+    def _beside(self, block: Block) -> list[list[tuple[str, str]]]:
+        """Return the lines right of a block as (words, colour), as many as find room.
+
+        The group, its protocol, then the owners where the bars are too thin for their names, then
+        the idle members.
+        """
+        tenure = block.tenure
+        head = style.INK
+        if self._lag_panel is not None and len(self._blocks) > 1:
+            head = self._stage.palette.look(tenure.group).ink  # as its line below
+        lines = [[(style.shorten(tenure.group), head)], [(self._kind_of(tenure), style.SOFT)]]
+        room = int((block.panel.height + 4) // self.line_height(style.NAME)) - len(lines)
+        idle = sorted(tenure.idle, key=style.natural)
+        unnamed = self._unnamed(block)
+        count = say("figures.ownership_owners", count=len(tenure.owned))
+        owners = self._legend(unnamed, count, room - bool(idle))
+        lines += owners
+        room -= len(owners)
+        if len(idle) == 1 and room > 0:
+            words = say("figures.ownership_idle", name=style.shorten(idle[0], 14))
+            return [*lines, [(words, self._stage.palette.look(idle[0]).ink)]]
+        if len(idle) > 1:
+            count = say("figures.ownership_idle_count", count=len(idle))
+            names = {name: style.shorten(name, 14) for name in idle}
+            listed = self._legend(names, count, room - 1)
+            if len(listed) > 1 or (listed and listed[0][0][0] != count):
+                lines.append([(say("figures.ownership_idles"), style.SOFT)])
+            lines += listed or ([[(count, style.SOFT)]] if room > 0 else [])
+        return lines
+
+    def _unnamed(self, block: Block) -> dict[str, str]:
+        """Return the members whose name stands in no bar, with how many partitions they own."""
+        tenure = block.tenure
+        if block.bars is None or tenure.is_unknown:
+            return {}
+        told = {tenure.names[code - FIRST] for code in block.bars.told if code >= FIRST}
+        owned = tenure.owned
+        # while a rebalance hides the owners, whoever is not idle was one or will be
+        names = owned or {n: [] for n in tenure.members if tenure.going_on and n not in tenure.idle}
+        return {
+            name: say("figures.ownership_owner", name=style.shorten(name, 14), count=len(places))
+            if places
+            else style.shorten(name, 14)
+            for name, places in names.items()
+            if name not in told
+        }
+
+    def _legend(self, words: dict[str, str], count: str, room: int) -> list[list[tuple[str, str]]]:
+        """Return lines of members' names in their colours: one a line, else several, else a count.
+
+        Args:
+            words: by member what to write of it alone in a line.
+            count: what to write if they find no room.
+            room: how many lines there may be.
+        """
+        names = sorted(words, key=style.natural)
+        look = self._stage.palette.look
+        if not names or room < 1:
+            return []
+        if len(names) <= room:
+            return [[(words[name], look(name).ink)] for name in names]
+        lines: list[list[tuple[str, str]]] = []
+        left = 0.0
+        for name in names:
+            text = style.shorten(name, 14)
+            width = self.measure(f"{text} ", style.NAME)
+            if not lines or left + width > WIDEST:
+                lines.append([])
+                left = 0.0
+            lines[-1].append((text, look(name).ink))
+            left += width
+        if len(lines) <= room:
+            return lines
+        if room == 1:
+            return [[(count, style.SOFT)]]
+        lines = lines[: room - 1]
+        more = len(names) - sum(map(len, lines))
+        return [*lines, [(say("figures.ownership_others", count=more), style.SOFT)]]
+
+    def _kind_of(self, tenure: Tenure) -> str:
+        """Return the group's protocol in words, or that there is no such group or topic."""
+        if tenure.is_gone:
+            return say("figures.ownership_no_topic")
+        if tenure.state == "Dead":
+            return say("figures.ownership_no_group")
+        if tenure.protocol not in ("classic", "consumer"):
+            return tenure.protocol
+        words = say(f"figures.ownership_{tenure.protocol}")
+        short = say(f"figures.ownership_{tenure.protocol}_short")
+        return words if self.scale < 1.3 else short
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def tell(self, now: float) -> str:
+        """Say who owns what in each group, the rebalances, and how many records wait."""
+        parts = []
+        for block in self._blocks:
+            words = [
+                *self._owners_told(block.tenure),
+                *self._rebalances_told(block.tenure, now),
+            ]
+            last = block.depth.series.last if self._lag_panel is not None else None
+            if last is not None:
+                words.append(say("figures.ownership_waiting", lag=style.number(last)))
+            group = say(
+                "figures.ownership_group",
+                group=block.tenure.group,
+                kind=self._kind_of(block.tenure),
+            )
+            parts.append(say("figures.ownership_of", group=group, parts=", ".join(words)))
+        parts.append(say("figures.ownership_seen", seconds=self._period_words()))
+        return self.sentence_of(now, ["; ".join(parts)])
+
+    def _owners_told(self, tenure: Tenure) -> list[str]:
+        if not tenure.states:
+            return [say("figures.nothing_yet")]
+        if tenure.is_gone:
+            return [say("figures.ownership_gone")]
+        owned = tenure.owned
+        names = sorted(owned, key=style.natural)
+        words = [
+            say("figures.ownership_owns", name=name, partitions=_ranges(owned[name]))
+            for name in names[:MOST_TOLD]
+        ]
+        if len(names) > MOST_TOLD:
+            words.append(say("figures.ownership_more", count=len(names) - MOST_TOLD))
+        if unowned := tenure.unowned:
+            words.append(say("figures.ownership_unowned", partitions=_ranges(unowned)))
+        idle = sorted(tenure.idle, key=style.natural)
+        words += [say("figures.ownership_owns_nothing", name=name) for name in idle[:MOST_TOLD]]
+        if tenure.is_unknown:
+            words = [say("figures.ownership_unknown")]
+        return words
+
+    def _rebalances_told(self, tenure: Tenure, now: float) -> list[str]:
+        words = []
+        if tenure.count:
+            words.append(
+                say(
+                    "figures.ownership_rebalances",
+                    count=tenure.count,
+                    seconds=f"{tenure.seconds:.1f}",
+                )
+            )
+        if tenure.going_on:
+            seconds = f"{tenure.going_on.seconds(tenure.edge or now):.1f}"
+            words.append(say("figures.ownership_going_on", seconds=seconds))
+        return words
+
+
+def _words_of(change: Change) -> str:
+    key = "figures.ownership_came" if change.came else "figures.ownership_left"
+    return say(key, name=change.name)
+
+
+def _is_told(change: Change, told: list[Mark]) -> bool:
+    """Return whether a mark of the journal says what was seen."""
+    plain = re.sub(r" \(\d+\)$", "", change.name)
+    word = re.compile(rf"(?<![\w.-]){re.escape(plain)}(?![\w-])")
+    return any(
+        abs(mark.time - change.time) <= SAME
+        and (
+            (mark.subject in (change.name, plain) and mark.kind in SAID[change.came])
+            or (not mark.subject and mark.kind == "note" and word.search(mark.text))
+        )
+        for mark in told
+    )
+
+
+def _ranges(partitions: list[int]) -> str:
+    """Return 0-2, 5 for [0, 1, 2, 5]."""
+    runs: list[list[int]] = []
+    for partition in partitions:
+        if runs and runs[-1][-1] == partition - 1:
+            runs[-1][1:] = [partition]
+        else:
+            runs.append([partition])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    if len(words) > 8:
+        return say("figures.ownership_many", first=", ".join(words[:3]), count=len(partitions))
+    return ", ".join(words)

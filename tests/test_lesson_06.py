@@ -1,0 +1,262 @@
+"""Lesson 06: what its prose claims is true, and its checks tell right answers from wrong ones."""
+
+import pytest
+from lesson import lesson_to_its_end
+
+NUMBER = "06"
+
+
+@pytest.fixture(scope="module")
+def lesson(own_home):
+    """The lesson as it is committed, to its end but for the last cell."""
+    with lesson_to_its_end(NUMBER) as opened:
+        yield opened
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+def test_what_the_prose_claims_happens(lesson):
+    value = lesson.value
+    assert not lesson.errors
+    for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
+        assert "✗" in lesson.output(exercise.check)
+    # eager takes all from all, cooperative and new what must move
+    assert value("taken_by_join") == {"eager": 6, "cooperative": 1, "static": 6, "new": 1}
+    by_restart = value("taken_by_restart")
+    assert by_restart["static"] == 0
+    assert by_restart["eager"] >= 4
+    assert by_restart["cooperative"] <= 2
+    # two clocks: all four were refused, and their records came again
+    assert value("len(refusals(asleep))") == 4
+    assert value("set(twice['kind']) == set(KINDS)") is True
+    assert "kicked out of the group" in lesson.output(lesson.index("slow-text"))
+    # two kinds in one group
+    assert "InconsistentGroupProtocolError" in lesson.output(lesson.index("mix"))
+    assert "KafkaConfigurationError" in lesson.output(lesson.index("mix-both"))
+
+
+@pytest.mark.shares_a_lab
+def test_each_pause_comes_from_its_setting(lesson):
+    def pause(event, kind, desk):
+        return lesson.value(f"float(table[{event!r}].loc[{kind!r}, {desk!r}])")
+
+    session, interval, own = 2.5, 2.5, 4.5  # seconds: CLOCKS, and the static members' session
+    (broker,) = lesson.value("[broker_clocks['group.consumer.session.timeout.ms'] / 1000]")
+    # a wait for a timeout lasts that long, less the heartbeat before the death
+    for kind, least in {
+        "eager": session,
+        "cooperative": session,
+        "static": own,
+        "new": broker,
+    }.items():
+        assert pause("crash", kind, "4") > least - 0.8 - 0.7 * (kind == "new")
+    assert pause("leave", "static", "3") > own - 0.8
+    for kind in ("eager", "cooperative", "new"):
+        assert pause("leave", kind, "3") < pause("leave", "static", "3")
+        assert pause("leave", kind, "3") < pause("crash", kind, "4")
+    assert pause("nap", "eager", "2") > interval - 0.5
+    assert pause("nap", "cooperative", "2") > interval - 0.5
+    for kind in ("static", "new"):  # nobody else had its partitions while it slept
+        assert pause("nap", kind, "2") > 4.2
+    # all wait for the slowest, but for the new protocol's bystanders
+    for kind in ("eager", "cooperative", "static"):
+        assert pause("join", kind, "2") > pause("nothing", kind, "2")
+    assert lesson.value("all_pauses.shape[0]") == 24
+
+
+@pytest.mark.shares_a_lab
+def test_the_pictures_tell_the_same_in_a_sentence(lesson):
+    told = lesson.told
+    assert len(told) == 2
+    assert all(name in told[0] for name in ("eager-2", "new-2"))
+    assert all(name in told[1] for name in ("group eager", "group static"))
+
+
+GATE = """
+morning, morning_crew = busy_morning()
+
+
+def gate(service, topic, group):
+    clocks = {"session_timeout_ms": SESSION, "heartbeat_interval_ms": HEARTBEAT}
+    polls = {"max_poll_interval_ms": INTERVAL, "max_poll_records": RECORDS}
+    start = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
+    names = {"group_id": group, "client_id": service.name}
+    consumer = KafkaConsumer(topic, **lab.connection, **clocks, **polls, **start, **names)
+    with closing(consumer):
+        while service.running:
+            batch = consumer.poll(timeout_ms=500)
+            BEFORE
+            for record in chain(*batch.values()):
+                service.wait(WORK)
+                service.report(handled=json.loads(record.value)["id"])
+                EACH
+            try:
+                AFTER
+            except CommitFailedError:
+                service.report(evicted=True)
+
+
+lab.service(gate, morning, GROUP, copies=COPIES)
+"""
+
+
+def gate(**changes) -> str:
+    parts = {
+        "SESSION": 3000,
+        "HEARTBEAT": 300,
+        "INTERVAL": 1500,
+        "RECORDS": 500,
+        "BEFORE": "pass",
+        "WORK": 0.1,
+        "EACH": "pass",
+        "AFTER": "consumer.commit()",
+        "GROUP": "morning_crew",
+        "COPIES": 1,
+    } | changes
+    code = GATE
+    for name, part in parts.items():
+        code = code.replace(name, str(part))
+    return code
+
+
+TWO_CLOCKS = "max_poll_interval_ms runs from one poll to the next"
+# what the student wrote, and what the answer must speak of
+WRONG_GATES = {
+    "a longer session timeout": (gate(SESSION=20000), TWO_CLOCKS),
+    "a shorter heartbeat": (gate(HEARTBEAT=100), TWO_CLOCKS),
+    "bigger batches": (gate(RECORDS=5000), "Bigger batches make it worse"),
+    "commits before the work": (
+        gate(BEFORE="consumer.commit()", AFTER="pass"),
+        "A commit before the work",
+    ),
+    "a new group id": (gate(GROUP="lab.group('other')"), "A new group id runs away"),
+    "does not catch the error": (
+        gate().replace("except CommitFailedError", "except MemoryError"),
+        "The error is the messenger",
+    ),
+    "skips the work": (gate(WORK=0.001), "Leave the work as it is"),
+    "nobody": ("morning, morning_crew = busy_morning()", "Start it with lab.service"),
+}
+PAUSING = """for place in consumer.assignment():
+                    consumer.pause(place)
+                consumer.poll(timeout_ms=0)
+                for place in consumer.assignment():
+                    consumer.resume(place)"""
+RIGHT_GATES = {
+    "a longer max poll interval": gate(INTERVAL=10000),
+    "fewer records, and two gates": gate(RECORDS=4, COPIES=2),
+    "pausing, and polling in between": gate(EACH=PAUSING),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", WRONG_GATES)
+def test_a_wrong_gate_is_told_what_is_wrong(lesson, wrong):
+    code, hint = WRONG_GATES[wrong]
+    answer = lesson.attempt(1, code)
+    assert not answer.passed
+    assert hint in answer.text
+
+
+@pytest.mark.shares_a_lab
+def test_the_solution_keeps_the_gate_in_its_group_and_may_be_checked_twice(lesson):
+    assert lesson.attempt(1, lesson.solution(1)).passed
+    assert lesson.attempt(1, "pass").passed
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", RIGHT_GATES)
+def test_another_right_way_keeps_the_gate_in_its_group(lesson, right):
+    answer = lesson.attempt(1, RIGHT_GATES[right])
+    assert answer.passed, answer.text
+
+
+NIGHT = """
+night, night_crew = night_shift()
+
+
+def night_desk(service, topic, group):
+    clocks = {"heartbeat_interval_ms": 300, "session_timeout_ms": SESSION}
+    names = {"group_id": group, "client_id": service.name, INSTANCE}
+    commits = {"auto_commit_interval_ms": 500}
+    with closing(KafkaConsumer(topic, **lab.connection, **clocks, **names, **commits)) as consumer:
+        while service.running:
+            consumer.poll(timeout_ms=500)
+
+
+desks = lab.service(night_desk, night, night_crew, name="night", copies=3)
+shared(night_crew, members=3)
+LAST
+"""
+INSTANCE = "'group_instance_id': service.name"
+RESTART = "desks['night-2'].restart()"
+
+
+def night(instance=INSTANCE, session=6000, last=RESTART) -> str:
+    code = NIGHT.replace("INSTANCE", instance).replace("SESSION", str(session))
+    return code.replace("LAST", last)
+
+
+COOPERATIVE = "'partition_assignment_strategy': [CooperativeStickyAssignor]"
+LATE = """
+desks["night-2"].stop()
+ended = lab.journal.now()
+lab.until(lambda: lab.journal.now() > ended + 3)
+desks["night-2"].restart()
+"""
+WRONG_NIGHTS = {
+    "no name of its own": (night("**{}"), "does not say goodbye"),
+    "cooperative": (night(COOPERATIVE), "A cooperative assignor moves less"),
+    "killed, without a name": (
+        night("**{}", 3000, "desks['night-2'].crash()\n" + RESTART),
+        "comes back as a stranger",
+    ),
+    "one name for all": (night("'group_instance_id': 'night'"), "keeps them apart"),
+    "back too late": (night(session=1500, last=LATE), "longer than the restart"),
+    "nobody was restarted": (night(last="pass"), "stops the process in good order"),
+    "nobody": ("night, night_crew = night_shift()", "Start them with lab.service"),
+    "not started again": (
+        night(session=30000, last="desks['night-2'].stop()"),
+        "stops the process in good order",
+    ),
+}
+RIGHT_NIGHTS = {
+    "all three, one after the other": night(
+        session=10000, last="for desk in desks:\n    desk.restart()"
+    ),
+    "killed and started again": night(
+        INSTANCE + ", " + COOPERATIVE, 10000, "desks['night-2'].crash()\n" + RESTART
+    ),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", WRONG_NIGHTS)
+def test_a_wrong_restart_is_told_what_is_wrong(lesson, wrong):
+    code, hint = WRONG_NIGHTS[wrong]
+    answer = lesson.attempt(2, code)
+    assert not answer.passed
+    assert hint in answer.text
+
+
+@pytest.mark.shares_a_lab
+def test_the_solution_restarts_in_place_and_may_be_checked_twice(lesson):
+    assert lesson.attempt(2, lesson.solution(2)).passed
+    assert lesson.attempt(2, "pass").passed
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", RIGHT_NIGHTS)
+def test_another_right_way_restarts_in_place(lesson, right):
+    answer = lesson.attempt(2, RIGHT_NIGHTS[right])
+    assert answer.passed, answer.text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+def test_experiments_can_be_run_again(lesson):
+    """After the last exercise: the desks are started again, and the lesson's cells with them."""
+    for cell in ("topic", "hire", "quiet", "join-event", "taken-join", "leave-event", "home"):
+        lesson.again(lesson.index(cell))
+    assert not lesson.errors
+    assert lesson.value("taken_by_join")["eager"] >= 6
