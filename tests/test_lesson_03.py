@@ -1,52 +1,25 @@
 """Lesson 03: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
-from lesson import open_lesson
+from lesson import lesson_to_its_end
 
 from lab_env import flights
 
 NUMBER = "03"
 
 
-class Forgetful(dict):
-    """A dict in which nothing is ever found."""
-
-    def __contains__(self, key) -> bool:
-        return False
-
-
 @pytest.fixture(scope="module")
 def lesson(own_home):
     """The lesson as it is committed, to its end but for the last cell, and each cell run twice."""
-    with open_lesson(NUMBER) as opened:
-        for index in range(opened.index("close")):
-            opened.run(index + 1)
-            if opened.client.cells[index].cell_type == "code":
-                # nbclient would send a live picture's frames to outputs that are no more
-                for places in opened.client._display_id_map.values():
-                    places.pop(index, None)
-                opened.client.execute_cell(index)
-        # an attempt's cell is taken out again: nbclient must not look for its pictures
-        opened.client._display_id_map = Forgetful()
+    with lesson_to_its_end(NUMBER, twice=True) as opened:
         yield opened
-        opened.run()
-
-
-def errors(lesson) -> list[str]:
-    return [
-        f"{cell.id}: {output.ename}: {output.evalue}"
-        for cell in lesson.client.cells
-        if "raises-exception" not in cell.metadata.get("tags", ())
-        for output in cell.get("outputs", ())
-        if output.output_type == "error"
-    ]
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(400)
 def test_what_the_prose_claims_happens(lesson):
     value = lesson.value
-    assert not errors(lesson)
+    assert not lesson.errors
     assert not value("[s.error for s in lab.services.values() if s.state == 'failed']")
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)

@@ -13,7 +13,7 @@ from lab_env import cli, lessons, presenting
 from lab_env.errors import BadInputError
 from lab_env.figures import size
 
-PRESENTED = ["02"]
+PRESENTED = ["03", "05"]
 SIZES = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
 ROUNDING = 0.005  # of the screen's height
 SCROLLED = 0.6  # of a screen: a slide that goes on below is read with one press of the Down key

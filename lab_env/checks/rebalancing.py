@@ -60,7 +60,7 @@ def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
     if not ids:
         return _wrong("kept_topic", topic=topic)
     _wait_for_work(lab, topic, group, ids)
-    reports = _reports(lab, ids)
+    reports = _reports(lab, topic, group, ids)
     found = {
         "topic": topic,
         "group": group,
@@ -75,8 +75,11 @@ def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
     return passed("rebalancing.kept", **found)
 
 
-def _reports(lab: "Lab", ids: set) -> "pd.DataFrame":
+def _reports(lab: "Lab", topic: str, group: str, ids: set) -> "pd.DataFrame":
+    """Return what was handled since the group was first looked at: not in an earlier attempt."""
+    begin = next((sample.time for sample in _history(lab, topic, group)), 0.0)
     reports = lab.reports.reindex(columns=["time", "service", "handled"])
+    reports = reports[reports["time"] >= begin]
     return reports[[isinstance(one, str) and one in ids for one in reports["handled"]]]
 
 
@@ -86,7 +89,7 @@ def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
 
     def over() -> bool:
         history = _history(lab, topic, group)
-        now, reports = lab.journal.now(), _reports(lab, ids)
+        now, reports = lab.journal.now(), _reports(lab, topic, group, ids)
         if not any(service.state == "running" for service in lab.services.values()):
             return True
         if _was_evicted(lab, history, group, reports):
