@@ -80,7 +80,8 @@ def _reports(lab: "Lab", topic: str, group: str, ids: set) -> "pd.DataFrame":
     begin = next((sample.time for sample in _history(lab, topic, group)), 0.0)
     reports = lab.reports.reindex(columns=["time", "service", "handled"])
     reports = reports[reports["time"] >= begin]
-    return reports[[isinstance(one, str) and one in ids for one in reports["handled"]]]
+    # .loc, since an empty list of choices would choose columns
+    return reports.loc[[isinstance(one, str) and one in ids for one in reports["handled"]]]
 
 
 def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
