@@ -68,9 +68,9 @@ def begin() -> None:
 
     lab = Lab()
     topic = lab.topic("flights.departed", partitions=PARTITIONS)
-    lab.service(produce, topic, name="airport")
+    lab.service(produce, lab.connection, topic, name="airport")
     for group in GROUPS:
-        lab.service(consume, topic, group, name=group, copies=MEMBERS)
+        lab.service(consume, lab.connection, topic, group, name=group, copies=MEMBERS)
     _settle(topic, GROUPS, MEMBERS)
 
 
@@ -81,8 +81,8 @@ def grow(partitions: int, members: int) -> None:
 
     lab = Lab()
     topic = lab.topic("flights.departed", partitions=partitions)
-    lab.service(produce, topic, name="airport")
-    lab.service(consume, topic, "board", name="board", copies=members)
+    lab.service(produce, lab.connection, topic, name="airport")
+    lab.service(consume, lab.connection, topic, "board", name="board", copies=members)
     _settle(topic, ("board",), members)
     lab.show.ownership(topic, "board")
 
@@ -104,7 +104,9 @@ def _settle(topic: str, groups: tuple[str, ...], members: int) -> None:
     seen = lab.watch(topic, groups=groups)
 
     def settled():
-        now = seen.samples[-1].groups
+        now = seen.samples[-1].groups if seen.samples else {}
+        if not set(groups) <= set(now):
+            return False
         return all(now[g].state == "Stable" and len(now[g].members) == members for g in groups)
 
     if not lab.until(settled, SETTLED):
@@ -141,7 +143,7 @@ def seconds_to_the_picture() -> float:
     topic, group = "flights.departed", GROUPS[0]
     picture = lab.show.ownership(topic, group)
     observer = lab.watch()
-    guest = lab.service(consume, topic, group, name="guest")
+    guest = lab.service(consume, lab.connection, topic, group, name="guest")
     with closing(KafkaAdminClient(**lab.connection)) as admin:
         deadline = time.monotonic() + SETTLED
         while time.monotonic() < deadline:
@@ -173,7 +175,7 @@ def end() -> None:
 # -- as services ------------------------------------------------------------------------------
 
 
-def produce(service, topic: str) -> None:
+def produce(service, connection: dict, topic: str) -> None:
     """Send records at a steady rate until asked to stop."""
     from itertools import count
 
@@ -181,20 +183,20 @@ def produce(service, topic: str) -> None:
 
     from lab_env import flights
 
-    with KafkaProducer(**lab.connection, linger_ms=20) as producer:
+    with KafkaProducer(**connection, linger_ms=20) as producer:
         for key in flights.replay(count(), rate=RATE):
             if not service.running:
                 break
             producer.send(topic, b"x" * 200, key=str(key).encode())
 
 
-def consume(service, topic: str, group: str) -> None:
+def consume(service, connection: dict, topic: str, group: str) -> None:
     """Consume as a member of a group, commit twice a second, and report what was handled."""
     from kafka import KafkaConsumer
 
     options = {"client_id": service.name, "heartbeat_interval_ms": 300}
     consumer = KafkaConsumer(
-        topic, group_id=group, auto_commit_interval_ms=500, **options, **lab.connection
+        topic, group_id=group, auto_commit_interval_ms=500, **options, **connection
     )
     while service.running:
         if records := sum(map(len, consumer.poll(timeout_ms=500).values())):

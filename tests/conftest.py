@@ -1,5 +1,6 @@
 """What the tests share: one cache for all, and a watch over what a test leaves behind."""
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -26,6 +27,13 @@ def own_home(tmp_path_factory):
         patch.setenv(storage.HOME_VARIABLE, str(home))
         patch.delenv("KAFKA_LAB", raising=False)  # a developer's own choice is not tested
         yield home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Let an Interrupt reach the tests: what a shell starts in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ours() -> set[int]:

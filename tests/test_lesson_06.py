@@ -201,7 +201,7 @@ COOPERATIVE = "'partition_assignment_strategy': [CooperativeStickyAssignor]"
 LATE = """
 desks["night-2"].stop()
 ended = lab.journal.now()
-lab.until(lambda: lab.journal.now() > ended + 3)
+lab.until(lambda: lab.journal.now() > ended + 4.5)
 desks["night-2"].restart()
 """
 WRONG_NIGHTS = {
@@ -212,7 +212,7 @@ WRONG_NIGHTS = {
         "comes back as a stranger",
     ),
     "one name for all": (night("'group_instance_id': 'night'"), "keeps them apart"),
-    "back too late": (night(session=1500, last=LATE), "longer than the restart"),
+    "back too late": (night(session=3000, last=LATE), "longer than the restart"),
     "nobody was restarted": (night(last="pass"), "stops the process in good order"),
     "nobody": ("night, night_crew = night_shift()", "Start them with lab.service"),
     "not started again": (

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lab_env import Lab
-    from lab_env.observation.sample import GroupSample, Sample
+    from lab_env.observation.sample import Sample
 
-START_SECONDS = 8.0  # until a service has joined, or has worked after it joined
+START_SECONDS = 6.0  # until a service has joined, or has worked after it joined
 MOST_SECONDS = 30.0  # for all that a check waits for
 STABLE_SECONDS = 1.5  # a group that has not moved for so long is stable
 TOLD_SECONDS = 0.6  # a commit may be seen so much earlier than the report of its record
 WORK_SHARE = 0.8  # of the time that the work takes: clocks are not exact
-REBALANCING = ("PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling")
+CLASSIC = ("PreparingRebalance", "CompletingRebalance")  # all members wait meanwhile
+REBALANCING = (*CLASSIC, "Assigning", "Reconciling")
+GOODBYE_SECONDS = 2.0  # who says goodbye is missed sooner, who only falls silent later
 
 
 def _wrong(key: str, **found: object) -> Result:
@@ -93,6 +95,8 @@ def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
         now, reports = lab.journal.now(), _reports(lab, topic, group, ids)
         if not any(service.state == "running" for service in lab.services.values()):
             return True
+        if len(reports) and now > began + 2.0 and not _has_had_members(history, group):
+            return True
         if _was_evicted(lab, history, group, reports):
             # what came of it shows when the batch is through
             return bool(reports["handled"].duplicated().any()) or now > began + START_SECONDS
@@ -120,6 +124,10 @@ def _is_calm(history: "list[Sample]", group: str) -> bool:
     return False
 
 
+def _has_had_members(history: "list[Sample]", group: str) -> bool:
+    return any(sample.groups[group].members for sample in history)
+
+
 def _was_evicted(lab: "Lab", history: "list[Sample]", group: str, reports: "pd.DataFrame") -> bool:
     """Return whether a member was gone from the group while its process went on."""
     seen: set[str] = set()
@@ -136,15 +144,14 @@ def _was_evicted(lab: "Lab", history: "list[Sample]", group: str, reports: "pd.D
 
 
 def _wrong_service(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | None:
+    group = found["group"]
     failed = [s for s in lab.services.values() if s.state == "failed"]
     if failed and "CommitFailed" in str(failed[0].error):
         return _wrong("kept_evicted_failed", name=failed[0].name, **found)
     if failed:
         return _wrong("kept_failed", name=failed[0].name, error=failed[0].error)
-    if found["committed"] == 0 and (
-        others := _other_groups(lab, found["topic"]) - {found["group"]}
-    ):
-        return _wrong("kept_other_group", name=", ".join(sorted(others)), **found)
+    if found["count"] and not _has_had_members(_history(lab, found["topic"], group), group):
+        return _wrong("kept_other_group", **found)
     if reports.empty and not any(s.state == "running" for s in lab.services.values()):
         return _wrong("kept_nobody", **found)
     return None
@@ -186,12 +193,6 @@ def _wrong_outcome(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result |
     return None
 
 
-def _other_groups(lab: "Lab", topic: str) -> set[str]:
-    """Return the groups that have committed offsets of the topic."""
-    names = look.groups(lab.connection)
-    return {name for name in names if look.committed(lab.connection, name, topic)}
-
-
 # -- exercise 2 -----------------------------------------------------------------------------
 
 
@@ -227,10 +228,12 @@ def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Resu
     if moved := _moved(history, group, begin):
         found["number"] = _partitions_moved(history, group, begin)
         late = moved.time - stopped
-        # who says goodbye is missed within a heartbeat or two, who says nothing only later
         if late < 0:
             return _wrong("place_before", **found)
-        return _wrong("place_late" if late > 2.0 else "place_left", late=late, **found)
+        if _has_stranger(history, group, found["name"]):
+            return _wrong("place_stranger", **found)
+        key = "place_late" if late > GOODBYE_SECONDS else "place_left"
+        return _wrong(key, late=late, **found)
     if not _grows(history, topic, group, started):
         return _wrong("place_not_back", **found)
     return passed("rebalancing.place", **found)
@@ -249,14 +252,10 @@ def _wrong_crew(lab: "Lab", topic: str, group: str, found: dict) -> Result:
     return _wrong("place_few", names=", ".join(sorted(seen.members)), **found)
 
 
-def _owners(seen: "GroupSample") -> dict:
-    return {place: _name(owner) for place, owner in seen.owners.items()}
-
-
 def _settled_at(lab: "Lab", topic: str, group: str, members: int) -> "Sample | None":
     """Return the first sample in which so many members shared all partitions, or None."""
     for sample in _history(lab, topic, group):
-        owners = _owners(sample.groups[group])
+        owners = sample.groups[group].owners
         places = [place for place in sample.ends if place[0] == topic]
         complete = places and all(place in owners for place in places)
         if complete and len(set(owners.values())) == len(sample.groups[group].members) == members:
@@ -276,19 +275,28 @@ def _restart(lab: "Lab", topic: str, group: str, begin: float) -> tuple[str, flo
 
 
 def _moved(history: "list[Sample]", group: str, begin: "Sample") -> "Sample | None":
-    """Return the first sample after ``begin`` in which the owners were not the same."""
-    owners = _owners(begin.groups[group])
+    """Return the first sample after ``begin`` that tells of a rebalance or of other owners."""
+    owners = begin.groups[group].owners
     for sample in history:
-        if sample.time > begin.time and _owners(sample.groups[group]) != owners:
+        seen = sample.groups[group]
+        if sample.time > begin.time and (seen.state in CLASSIC or seen.owners != owners):
             return sample
     return None
 
 
+def _has_stranger(history: "list[Sample]", group: str, name: str) -> bool:
+    """Return whether there were two members with this name at once: one of them was dead."""
+    return any(f"{name} (2)" in sample.groups[group].members for sample in history)
+
+
 def _partitions_moved(history: "list[Sample]", group: str, begin: "Sample") -> int:
-    """Return how many partitions have had another owner, or none that was told, since then."""
-    owners = _owners(begin.groups[group])
-    after = [_owners(one.groups[group]) for one in history if one.time > begin.time]
-    return sum(any(seen.get(place) != owner for seen in after) for place, owner in owners.items())
+    """Return how many partitions have had another owner since then, or none for a while."""
+    owners = begin.groups[group].owners
+    after = [one.groups[group] for one in history if one.time > begin.time]
+    if any(seen.state in CLASSIC for seen in after):  # in which nobody's partitions are read
+        return len(owners)
+    moved = [place for seen in after for place in owners if seen.owners.get(place) != owners[place]]
+    return len(set(moved))
 
 
 def _grows(history: "list[Sample]", topic: str, group: str, since: float) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PERIOD = 0.23  # seconds between samples: a little over four a second
 STARTS_EVERY = 4  # the oldest offsets move seldom: read them once a second
-FIRST_SECONDS = 1.0  # how long a new interest is waited for
+FIRST_SECONDS = 5.0  # how long a new interest is waited for, on a machine that is very busy
 CALL_MS = 2000  # a broker that is silent for longer is not answering
 
 
@@ -41,7 +41,7 @@ class Observer:
     def watch(self, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> "Observer":
         """Add topics and groups to what is sampled, and return when they have been sampled once.
 
-        A broker that does not answer is waited for a second at the most.
+        A broker that does not answer is waited for some seconds at the most.
 
         Args:
             topics: real names of topics; one that does not exist (yet) is left out of the samples.
