@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 from conftest import wait_until
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from lab_env.errors import BadInputError
@@ -94,9 +95,13 @@ def words_of_every_frame(figure) -> list:
     def note(now, fineness):
         result = draw(now, fineness)
         renderer = figure._figure.canvas.get_renderer()
-        hidden = {*figure._texts[figure._texts_used :]}
-        shown = [t for t in figure._figure.texts if t not in hidden and t.get_text()]
-        frames.append([(t.get_text(), shrunk(t.get_window_extent(renderer))) for t in shown])
+        shown = [t for t in figure._figure.texts if t.get_text()]
+        words = [(t.get_text(), shrunk(t.get_window_extent(renderer))) for t in shown]
+        half = figure._line_height(style.NAME) / 2
+        for text, x, y, width in figure._numbers.written:
+            box = Bbox.from_extents(x, y - half, x + width, y + half)
+            words.append((text, shrunk(Bbox(box.get_points() * fineness))))
+        frames.append(words)
         return result
 
     figure._draw = note

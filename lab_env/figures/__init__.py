@@ -53,6 +53,7 @@ class Show:
         pause_after: float = 60.0,
     ):
         self.scale = size.scale()
+        self._detail = 1.0
         self._observer = observer
         self._parts = observer, reports, journal, pause_after
         self._stage: Stage | None = None
@@ -180,11 +181,12 @@ class Show:
         from lab_env.figures import dashboard
 
         usual, self.scale = self.scale, max(self.scale, dashboard.SCALE)
+        self._detail = dashboard.DETAIL
         try:
             dashboard.begin()
             yield
         finally:
-            self.scale = usual
+            self.scale, self._detail = usual, 1.0
 
     def ownership(self, topic: str, groups: str | Iterable[str], lag: bool = True) -> "Ownership":
         """Show which member of a group owns which partition of a topic, rebalances, and the lag.
@@ -281,4 +283,6 @@ class Show:
             self._stage = Stage(*self._parts)
             if self._closed:
                 self._stage.close()
-        return self._stage.add(kind(self._stage, *args, scale=self.scale))
+        picture = kind(self._stage, *args, scale=self.scale)
+        picture.detail = self._detail
+        return self._stage.add(picture)

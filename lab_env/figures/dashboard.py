@@ -4,6 +4,7 @@ from lab_env.figures.live import in_notebook
 from lab_env.messages import say
 
 SCALE = 1.5  # of words and lines: each picture gets half of the page
+DETAIL = 0.85  # of the pixels across that a picture has alone
 
 # Jupyter puts the outputs of a cell below each other. These rules hold for the cell alone in which
 # the page stands; where a front end does not know them, the pictures stay below each other.

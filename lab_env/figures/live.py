@@ -177,6 +177,7 @@ class LiveFigure:
         scale: 1.0 for a laptop, 1.5 for the back of a room: grows text and lines.
 
     Attributes:
+        detail: pixels beside those of other pictures; less in a dashboard, which shows it small.
         png: bytes of the last frame.
         sentence: what the last frame shows, in words.
         frames: how many frames were made.
@@ -189,6 +190,7 @@ class LiveFigure:
     def __init__(self, stage: Stage, key: tuple, scale: float = 1.0):
         self.key = key
         self.scale = scale
+        self.detail = 1.0
         self.png = b""
         self.sentence = ""
         self.frames = 0
@@ -288,6 +290,7 @@ class LiveFigure:
 
     def _frame(self, fineness: float, *, quick: bool = False, last: bool = False) -> int:
         """Draw a frame if there is news, send it if it looks new, return the bytes it cost."""
+        fineness *= self.detail
         try:
             now = self._stage.journal.now()
             if self._figure is None:

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from lab_env.figures import scales, style
 from lab_env.figures.live import LiveFigure
+from lab_env.figures.stencil import Stencils, Words
 from lab_env.figures.style import HEIGHT, UNITS_PER_POINT, WIDTH
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
@@ -154,8 +155,6 @@ class Partitions(LiveFigure):
     def build(self, figure) -> None:
         """Make the axes and what every frame uses again: three sets of bars, and a few texts."""
         self._fixed: list = []
-        self._texts: list[Text] = []
-        self._texts_used = 0
         axes = self._axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="none")
         for side, spine in axes.spines.items():
             spine.set(visible=side in ("left", "bottom"), color=style.RULE, linewidth=1)
@@ -171,6 +170,9 @@ class Partitions(LiveFigure):
 
         self._removed = bars(REMOVED_FACE, REMOVED_EDGE, linewidths=1.0, linestyles=[(0, (3, 2))])
         self._kept, self._tips = bars(style.BLUE), bars(TIP)
+        # two dozen numbers that change with every frame would take most of its time as texts
+        self._numbers = Words(Stencils())
+        self._numbers.set_figure(figure)
         self._whiskers = LineCollection([], colors=style.INK, linewidths=1.5, animated=True)
         axes.add_collection(self._whiskers, autolim=False)
 
@@ -286,7 +288,6 @@ class Partitions(LiveFigure):
 
     def move(self, now: float) -> list:
         """Bring the bars in order, the numbers at their ends, and the line below the title."""
-        self._texts_used = 0
         bars = self._bars()
         half = 0.36 if len(bars) <= 30 else 0.45
         self._removed.set_verts(
@@ -305,13 +306,16 @@ class Partitions(LiveFigure):
         note = self._note(now)
         if self._every > 1 and self._extents:  # its row may be one without a number
             longer = f"{note}; {self._one(max(self._extents, key=self._kept_of), 'fullest')}"
-            note = longer if self.measure(longer, style.NAME) < WIDTH - 16 else note
-        x = max(min(self._panel[0], WIDTH - 8 - self.measure(note, style.NAME)), 8)
-        self._moving_text(self._note_ink(now), x, self._note_at, note, va="top")
+            note = longer if self._width(longer) < WIDTH - 16 else note
+        x = max(min(self._panel[0], WIDTH - 8 - self._width(note)), 8)
+        self._numbers.clear()
+        font, dpi = self.font(style.NAME), self._figure.dpi
+        middle = self._note_at - self._line_height(style.NAME) / 2 + 4
+        self._numbers.number(note, font, dpi, self._note_ink(now), x, middle)
         for row, words, x in self._values(bars):
-            self._moving_text(style.INK, x, self._y(row), words, va="center_baseline")
-        artists = [self._removed, self._kept, self._tips, self._whiskers]
-        return [*artists, *self._texts[: self._texts_used]]
+            self._numbers.number(words, font, dpi, style.INK, x, self._y(row))
+        artists = [self._removed, self._kept, self._tips, self._whiskers, self._numbers]
+        return artists
 
     def _values(self, bars: list[Bar]) -> list[tuple[int, str, float]]:
         """Return (row, words, x) of the numbers: at every bar's end, or beside every nth bar."""
@@ -410,22 +414,19 @@ class Partitions(LiveFigure):
             parse_math=False, usetex=False, **({"va": "center_baseline", "ha": "left"} | more),
         )  # fmt: skip
 
-    def _moving_text(self, colour: str, x: float, y: float, words: str, va: str) -> None:
-        """Write a text in this frame only."""
-        if self._texts_used == len(self._texts):
-            self._texts.append(self._text(style.NAME, colour, 0, 0, "", animated=True))
-        text = self._texts[self._texts_used]
-        self._texts_used += 1
-        text.set(text=words, color=colour, position=(x / WIDTH, y / HEIGHT), va=va)
+    def _width(self, words: str) -> float:
+        """Return how wide words with numbers can get, in units; measured once for each length."""
+        return self.measure(_zeros(words), style.NAME)
 
 
 def _box(row: int, begin: float, end: float, half: float) -> list[tuple[float, float]]:
     return [(begin, row - half), (end, row - half), (end, row + half), (begin, row + half)]
 
 
-def _zeros(number: int) -> str:
-    """Return a number with as many digits, all of them wide."""
-    return "".join("0" if sign.isdigit() else sign for sign in f"{number:,}")
+def _zeros(number: int | str) -> str:
+    """Return a number, or words with numbers, with as many digits, all of them wide."""
+    words = f"{number:,}" if isinstance(number, int) else number
+    return "".join("0" if sign.isdigit() else sign for sign in words)
 
 
 def _step(least: float) -> float:

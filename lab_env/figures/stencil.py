@@ -19,6 +19,7 @@ class Stencils:
 
     def __init__(self) -> None:
         self._masks: dict[tuple, np.ndarray] = {}
+        self._signs: dict[tuple, tuple[np.ndarray, float]] = {}
         self._sheet: Figure | None = None
         self._text = None
 
@@ -30,6 +31,32 @@ class Stencils:
                 self._masks.clear()
             self._masks[key] = self._drawn(text, font, dpi)
         return self._masks[key]
+
+    def number(self, text: str, font: FontProperties, dpi: float) -> np.ndarray:
+        """Return the mask of a number, put together from its signs: the next frame has another."""
+        signs = [self._sign(sign, font, dpi) for sign in text]
+        width = sum(advance for _, advance in signs)
+        height = max(mask.shape[0] for mask, _ in signs)
+        whole, x = np.zeros((height, round(width) + height), np.uint8), 0.0
+        for mask, advance in signs:
+            part = whole[: mask.shape[0], round(x) :][:, : mask.shape[1]]
+            np.maximum(part, mask[:, : part.shape[1]], out=part)
+            x += advance
+        return whole[:, : max(round(width), 1)]
+
+    def _sign(self, sign: str, font: FontProperties, dpi: float) -> tuple[np.ndarray, float]:
+        """Return the mask of a sign, and how far on the next one stands (pixels)."""
+        key = sign, font.get_size_in_points(), font.get_weight(), dpi
+        if key not in self._signs:
+            # between two strokes a sign keeps the air that it has on either side
+            stroke = self._drawn("|", font, dpi).shape[1]
+            pair = self._drawn("||", font, dpi).shape[1] - stroke  # from stroke to stroke
+            between = self._drawn(f"|{sign}|", font, dpi)
+            advance = between.shape[1] - stroke - pair
+            air = (pair - stroke) // 2  # of a stroke, at one side
+            mask = between[:, stroke + air : between.shape[1] - stroke - air]
+            self._signs[key] = mask, float(max(advance, 1))
+        return self._signs[key]
 
     def _drawn(self, text: str, font: FontProperties, dpi: float) -> np.ndarray:
         if self._sheet is None:
@@ -140,6 +167,19 @@ class Words(Artist):
             stamp(pixels, mask, 0, mask.shape[0] // 2, colour)
             self._coloured[key] = pixels[::-1]
         pixels = self._coloured[key]
+        self._place(text, pixels, dpi, x, y)
+
+    def number(
+        self, text: str, font: FontProperties, dpi: float, colour: str, x: float, y: float
+    ) -> None:
+        """Write a number, as `write` does a text that comes again."""
+        mask = self._stencils.number(text, font, dpi)
+        pixels = np.zeros((*mask.shape, 4), np.uint8)
+        pixels[..., :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        pixels[..., 3] = mask
+        self._place(text, pixels[::-1], dpi, x, y)
+
+    def _place(self, text: str, pixels: np.ndarray, dpi: float, x: float, y: float) -> None:
         unit = dpi / 100
         height, width = pixels.shape[:2]
         self._stamps.append((pixels, round(x * unit), round(y * unit - height / 2)))
