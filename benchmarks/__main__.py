@@ -13,7 +13,16 @@ import psutil
 from benchmarks.apart import ROOT
 from benchmarks.rows import table
 
-SUBJECTS = ("start", "brokers", "figures", "dashboard", "observation", "services", "lessons")
+SUBJECTS = (
+    "start",
+    "brokers",
+    "figures",
+    "dashboard",
+    "observation",
+    "services",
+    "throughput",
+    "lessons",
+)
 WRITTEN = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 
 

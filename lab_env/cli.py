@@ -142,7 +142,10 @@ def present(lesson: str, no_browser: bool, port: int | None) -> None:
 @click.option("--all", "everything", is_flag=True, help=say("cli.help_all"))
 def clean(everything: bool) -> None:
     from lab_env import storage
+    from lab_env.clusters import external
 
+    for name in external.clean():
+        click.echo(say("cli.clean_name", name=name))
     freed = storage.clean(everything=everything)
     for path, size in freed:
         click.echo(say("cli.clean_row", size=_megabytes(size), path=path))

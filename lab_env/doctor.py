@@ -16,9 +16,9 @@ from typing import NamedTuple
 from lab_env import lessons
 from lab_env.errors import LabError
 from lab_env.messages import say
+from lab_env.secret import masked
 
 GB = 1e9
-DOCKER_SECONDS = 3
 JAVA_SECONDS = 20
 
 
@@ -141,7 +141,7 @@ def variables() -> Iterator[Finding]:
     if not lab:
         yield Finding(True, say("doctor.variables_none"))
         return
-    told = ", ".join(f"{key}={value}" for key, value in lab.items())
+    told = ", ".join(f"{key}={masked(key, value)}" for key, value in lab.items())
     yield Finding(None, say("doctor.variables", variables=told), say("doctor.variables_remedy"))
 
 
@@ -156,28 +156,15 @@ def jupyter() -> Iterator[Finding]:
 
 
 def docker() -> Iterator[Finding]:
-    command = shutil.which("docker")
-    why = say("doctor.docker_not_found")
-    if command:
-        try:
-            done = subprocess.run(
-                [command, "info", "--format", "{{.ServerVersion}}"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=DOCKER_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            why = say("doctor.docker_silent", seconds=DOCKER_SECONDS)
-        except OSError as error:
-            why = str(error)
-        else:
-            version = done.stdout.strip()
-            if done.returncode == 0 and version:
-                yield Finding(True, say("doctor.docker", version=version))
-                return
-            why = (done.stderr.strip().splitlines() or [why])[-1]
-    yield Finding(None, say("doctor.docker_none", why=why), say("doctor.docker_remedy"))
+    from lab_env.clusters import compose
+
+    yield from (Finding(*row) for row in compose.status())
+
+
+def existing() -> Iterator[Finding]:
+    from lab_env.clusters import external
+
+    yield from (Finding(*row) for row in external.status())
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
@@ -192,6 +179,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     variables,
     jupyter,
     docker,
+    existing,
 )
 
 

@@ -44,6 +44,10 @@ class BrokerError(LabError):
     """Kafka did not start, died, or does not answer."""
 
 
+class NotYoursError(LabError):
+    """A fault that only the owner of a cluster may inject."""
+
+
 class ClosedError(LabError):
     """The lab is closed."""
 

@@ -8,13 +8,14 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from lab_env import clusters, notices
-from lab_env.errors import BadInputError, BrokerError, ClosedError
+from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
 from lab_env.reports import Reports
+from lab_env.secret import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
 
@@ -35,7 +36,9 @@ class Lab:
     manager; one that is forgotten, or whose notebook is killed, cleans up after itself.
 
     Args:
-        where: "embedded", or None for the variable ``KAFKA_LAB``, else the first way at hand.
+        where: "embedded", "compose" or "external"; None for the variable ``KAFKA_LAB``, else the
+            first that is at hand: an existing cluster that a variable names, Docker Compose if an
+            engine answers, and embedded everywhere.
         brokers: how many brokers, 1 to 9.
         progress: show the download at the first start.
 
@@ -59,7 +62,7 @@ class Lab:
         # the client's import takes as long as half a start: let the two overlap
         threading.Thread(target=_import_client, daemon=True).start()
         self.journal = Journal()
-        self._cluster: Cluster = kind(brokers, progress=progress)
+        self._cluster: Cluster = clusters.start(kind, brokers, progress=progress)
         notices.watch_cells()
         try:
             self._cluster.on_event = _marker(self.journal)
@@ -80,6 +83,11 @@ class Lab:
     def connection(self) -> dict:
         """The keyword arguments for any kafka-python client (a copy)."""
         return dict(self._open().connection)
+
+    @property
+    def librdkafka(self) -> dict:
+        """The same for a client on librdkafka: ``confluent_kafka.Consumer({**lab.librdkafka})``."""
+        return librdkafka(self.connection)
 
     def topic(self, name: str, partitions: int = 1, replication: int = 1, **configs: object) -> str:
         """Make a fresh topic, and return its real name when every partition has a leader.
@@ -108,6 +116,7 @@ class Lab:
             raise BadInputError("lab.topic_partitions", partitions=partitions)
         if isinstance(replication, bool) or not isinstance(replication, int) or replication < 1:
             raise BadInputError("lab.topic_replication_low", replication=replication)
+        replication = max(replication, cluster.replication)
         brokers = len(cluster.nodes)
         if replication > brokers:
             raise BadInputError("lab.topic_replication", replication=replication, brokers=brokers)
@@ -123,6 +132,10 @@ class Lab:
         if not isinstance(name, str) or not name:
             raise BadInputError("lab.group_name", name=name)
         return self._open().prefix + name
+
+    def transactional_id(self, name: str) -> str:
+        """Return the real ``transactional.id`` of a producer, which bears your prefix as well."""
+        return self.group(name)
 
     def _real_topic(self, name: str) -> str:
         if not isinstance(name, str) or not TOPIC_NAME.fullmatch(name) or name in (".", ".."):
@@ -209,6 +222,42 @@ class Lab:
 
         return pauses(self._reports.rows, longer_than)
 
+    def measure(
+        self,
+        cases: "Mapping[str, tuple]",
+        *,
+        runs: int = 3,
+        copies: "int | Mapping[str, int]" = 1,
+        rates: "Iterable[float]" = (),
+        seconds: float | None = 0.5,
+    ) -> "pd.DataFrame":
+        """Measure functions side by side: each in processes of its own, warmed up, all by turns.
+
+        Args:
+            cases: name -> (function, \\*args); ``function(meter, *args)`` does one run, see
+                `lab_env.measuring.Meter`.
+            runs: how often each is measured.
+            copies: in how many processes at once: one number, or a number a case.
+            rates: records/s at which each case is measured; none is once, as fast as it goes.
+            seconds: a run hands out no more values after so long; None is until they end.
+
+        Returns:
+            DataFrame, a row a run: what str, run int64, asked float64 (records/s), records, bytes
+            int64, seconds, records_per_second, megabytes_per_second, p50_ms, p99_ms, client_cpu,
+            broker_cpu float64 (% of one core).
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ServiceError: every case failed; one that fails alone is told, and left out.
+        """
+        from lab_env.measuring import measure
+
+        cluster = self._open()
+        pids = getattr(cluster, "pids", {})  # a cluster elsewhere has none that we could look at
+        parts = {"folder": cluster.folder, "journal": self.journal, "reports": self._reports}
+        settings = {"runs": runs, "copies": copies, "rates": rates, "seconds": seconds}
+        return measure(cases, **settings, **parts, brokers=[p for p in pids.values() if p])
+
     # -- watching and drawing ---------------------------------------------------------------
 
     def watch(self, *topics: str, groups: tuple[str, ...] | list[str] = ()) -> "Observer":
@@ -271,28 +320,37 @@ class Lab:
         return self._cluster.nodes
 
     def kill(self, node: int) -> None:
-        """End a broker without warning, as a power cut does."""
-        self._open().kill(node)
+        """End a broker without warning, as a power cut does.
+
+        On a cluster that is not yours alone this and the other faults say so, and do nothing.
+        """
+        self._fault("kill", node)
 
     def stop(self, node: int) -> None:
         """Let a broker leave in good order."""
-        self._open().stop(node)
+        self._fault("stop", node)
 
     def start(self, node: int) -> None:
         """Start a broker again, with what it had on disk; returns when its port answers."""
-        self._open().start(node)
+        self._fault("start", node)
 
     def pause(self, node: int) -> None:
         """Freeze a broker: not dead, and not alive."""
-        self._open().pause(node)
+        self._fault("pause", node)
 
     def resume(self, node: int) -> None:
         """Let a frozen broker go on."""
-        self._open().resume(node)
+        self._fault("resume", node)
 
-    def add_broker(self) -> int:
-        """Add a broker to the cluster and return its node id."""
-        return self._open().add_broker()
+    def add_broker(self) -> int | None:
+        """Add a broker to the cluster and return its node id; None where that is not possible."""
+        return self._fault("add_broker")
+
+    def _fault(self, what: str, *node: int):
+        try:
+            return getattr(self._open(), what)(*node)
+        except NotYoursError as error:  # the lesson goes on
+            print(error)
 
     def log(self, node: int = 1, lines: int = 20) -> str:
         """Return the last lines of a broker's log."""
@@ -374,9 +432,16 @@ class LabInService:
         self.connection = connection
         self._prefix = prefix
 
+    @property
+    def librdkafka(self) -> dict:
+        """How to connect a client on librdkafka."""
+        return librdkafka(self.connection)
+
     def group(self, name: str) -> str:
         """Return the real name of a consumer group."""
         return self._prefix + name
+
+    transactional_id = group
 
     def __reduce__(self):
         return LabInService, (self.connection, self._prefix)
@@ -385,6 +450,23 @@ class LabInService:
         if name.startswith("__"):
             raise AttributeError(name)
         raise BadInputError("lab.in_service")
+
+
+def librdkafka(connection: dict) -> dict:
+    """Return a connection of kafka-python's in librdkafka's names, as confluent-kafka wants it."""
+    names = {
+        "security_protocol": "security.protocol",
+        "sasl_mechanism": "sasl.mechanism",
+        "sasl_plain_username": "sasl.username",
+        "sasl_plain_password": "sasl.password",
+        "ssl_cafile": "ssl.ca.location",
+        "ssl_certfile": "ssl.certificate.location",
+        "ssl_keyfile": "ssl.key.location",
+    }
+    told = {names[key]: value for key, value in connection.items() if key in names}
+    if "sasl.password" in told:  # librdkafka asks a text for its str()
+        told["sasl.password"] = told["sasl.password"].reveal()
+    return Settings({"bootstrap.servers": ",".join(connection["bootstrap_servers"]), **told})
 
 
 def _import_client() -> None:
@@ -406,7 +488,12 @@ def _marker(journal: Journal):
 def _round_trip(cluster: "Cluster", brokers: int) -> None:
     from lab_env.clusters.ready import round_trip
 
-    round_trip(cluster.connection, brokers=brokers, prefix=cluster.prefix, trouble=cluster.trouble)
+    try:
+        round_trip(
+            cluster.connection, brokers=brokers, prefix=cluster.prefix, trouble=cluster.trouble
+        )
+    except BrokerError as error:
+        raise cluster.explain(error) from error
 
 
 def _close_parts(parts: dict[str, Any]) -> None:

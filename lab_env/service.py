@@ -128,6 +128,8 @@ class _Run:
             self._fail("fail", _sentence(self.name, **failed))
         elif message.get("returned"):
             self._returned = True
+        elif message.get("crash"):  # the function has asked for it: no failure to be told of
+            self.mark("crash")
 
     def _fail(self, kind: str, text: str) -> None:
         self.mark(kind)

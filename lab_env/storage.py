@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from lab_env.clusters.supervisor import try_lock, unlock
+from lab_env.clusters.supervisor import run_at_end, try_lock, unlock
 from lab_env.errors import StorageError
 
 HOME_VARIABLE = "KAFKA_LAB_HOME"
@@ -63,7 +63,7 @@ def lock_of(folder: Path) -> Path:
 
 
 def sweep() -> list[Path]:
-    """Remove what dead labs left: processes that name their folder, then the folder.
+    """Remove what dead labs left: processes that name their folder, containers, then the folder.
 
     Only folders whose lock is free are touched. A supervisor takes the lock before it makes the
     folder, so a living lab is never taken for a dead one.
@@ -81,6 +81,7 @@ def sweep() -> list[Path]:
                 continue
             try:
                 end_processes_of(folder)
+                run_at_end(folder)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 unlock(handle)
@@ -112,6 +113,13 @@ def size(folder: Path) -> int:
             if file.is_file():
                 total += file.stat().st_size
     return total
+
+
+def free(folder: Path) -> int:
+    """Return how many bytes may still be written to the disk that holds ``folder``."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).free
+    return 0
 
 
 def clean(*, everything: bool = False) -> list[tuple[Path, int]]:

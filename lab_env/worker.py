@@ -166,6 +166,15 @@ class Service:
         row = {"time": time.monotonic() - self._epoch, "service": self.name, **fields}
         self._channel.send(row=row)
 
+    def crash(self) -> None:
+        """End here as a power cut would: no leave, no commit, nothing that stands after this line.
+
+        What was reported and printed before is told; what a client has not sent yet is lost. The
+        notebook shows it as it shows its own ``.crash()``: the state and the mark of a crash.
+        """
+        self._channel.send(crash=True)
+        die()
+
     def serve_http(self, answer) -> None:
         """Serve HTTP on a free port of 127.0.0.1 until asked to stop; report ``url`` once.
 
@@ -216,9 +225,16 @@ class Keeper:
             if os.name == "posix" and os.getppid() != self._parent:
                 self.ask(GRACE)
             self._log.trim()
-        if os.name == "posix" and os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)  # with whatever the function has started
-        os._exit(1)
+        die()
+
+
+def die() -> None:
+    """End the process at once, with whatever the function has started; nothing is tidied up."""
+    if os.name == "posix":
+        # a child that was forked is in its parent's group, and must not take it along
+        end = os.killpg if os.getpgrp() == os.getpid() else os.kill
+        end(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def failure(error: BaseException) -> dict:

@@ -1,5 +1,6 @@
 """What the tests share: one cache for all, and a watch over what a test leaves behind."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -12,8 +13,13 @@ from lab_env import storage
 from lab_env.clusters import embedded, jars
 
 
+def pytest_addoption(parser):
+    """Let the lessons run on Kafka wherever it comes from: ``pytest --where compose``."""
+    parser.addoption("--where", default="embedded", choices=("embedded", "compose", "external"))
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_home(tmp_path_factory):
+def own_home(tmp_path_factory, request):
     """Give the tests a home of their own that shares the user's jars and AOT cache.
 
     Both are fetched and made first, so that no test is about a slow first start; and what is left
@@ -25,8 +31,17 @@ def own_home(tmp_path_factory):
     (home / "kafka").symlink_to(storage.home() / "kafka")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(storage.HOME_VARIABLE, str(home))
-        patch.delenv("KAFKA_LAB", raising=False)  # a developer's own choice is not tested
-        yield home
+        # a developer's own choice, or an engine that happens to run, is not what is tested
+        where = request.config.getoption("--where")
+        patch.setenv("KAFKA_LAB", where)
+        with contextlib.ExitStack() as stack:
+            if where == "external":  # a cluster as a class shares it
+                from secure import shared_cluster
+
+                shared = stack.enter_context(shared_cluster(tmp_path_factory.mktemp("shared")))
+                for name, value in shared.variables("ana").items():
+                    patch.setenv(name, value)
+            yield home
 
 
 @pytest.fixture(scope="session", autouse=True)

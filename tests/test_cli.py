@@ -233,7 +233,7 @@ def test_the_old_package_beside_the_client_is_bad(place):
     assert "The old package kafka 1.3.5" in out
 
 
-def test_a_silent_docker_costs_three_seconds_and_is_only_news(tmp_path, monkeypatch):
+def test_a_silent_docker_costs_some_seconds_and_is_only_news(tmp_path, monkeypatch):
     if os.name == "nt":
         pytest.skip("the stand-in for docker is a shell script")
     (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 30\n")
@@ -243,7 +243,7 @@ def test_a_silent_docker_costs_three_seconds_and_is_only_news(tmp_path, monkeypa
     (finding,) = doctor.docker()
     assert time.monotonic() - began < 20
     assert finding.good is None
-    assert "3 s" in finding.what
+    assert "5 s" in finding.what
 
 
 @pytest.mark.parametrize(

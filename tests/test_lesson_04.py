@@ -79,6 +79,8 @@ def test_partitions_are_added_and_never_taken_away_and_a_typo_makes_a_topic(less
     shrink = lesson.output(lesson.index("shrink"))
     assert "InvalidPartitionsError" in shrink.strip().splitlines()[-1]
     assert "would not be an increase" in shrink
+    assert "happened: nothing of the kind" in lesson.output(lesson.index("typo"))
+    assert "departd: True" in lesson.output(lesson.index("typo-topic"))
     assert value("partitions(typo)") == 1
     assert value("partitions(topic)") == 6
 

@@ -229,6 +229,78 @@ def test_a_crash_is_a_real_one(services, tmp_path):
     assert (tmp_path / "atexit").exists()
 
 
+CRASHING = """
+    import atexit, pathlib
+    def careful(service, folder):
+        atexit.register(lambda: pathlib.Path(folder, "atexit").touch())
+        try:
+            for number in range(1, 1000):
+                service.report(handled=number)
+                print("handled", number)
+                if number == service.settings["crash_at"]:
+                    service.crash()
+                    service.report(handled="after the crash")
+        finally:
+            pathlib.Path(folder, "finally").touch()
+"""
+
+
+def test_a_function_can_crash_at_a_point_of_its_own(services, tmp_path):
+    careful = services.start(function(CRASHING), str(tmp_path), settings={"crash_at": 500})
+    careful.join()
+    assert careful.state == "crashed"
+    assert careful._run.process.returncode == (-signal.SIGKILL if os.name == "posix" else 1)
+    assert not list(tmp_path.glob("*ally")) + list(tmp_path.glob("atexit"))
+    # all that was reported and printed before is there, and nothing that stands after it
+    assert careful.reports["handled"].tolist() == list(range(1, 501))
+    assert careful.log.splitlines()[-1] == "handled 500"
+    # it is told as handle.crash() is: a mark, and no failure
+    assert kinds(services) == [("careful", "start"), ("careful", "crash")]
+    assert services._home.journal.marks[-1].text == "careful crashes"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert careful.error is None
+        careful.crash()
+        careful.stop()
+    assert kinds(services) == [("careful", "start"), ("careful", "crash")]
+    careful.set(crash_at=0)
+    careful.restart()
+    careful.join()
+    assert careful.state == "stopped"
+    assert kinds(services)[2:] == [("careful", "start"), ("careful", "stop")]
+
+
+def test_a_crash_from_a_thread_ends_the_whole_service(services):
+    source = """
+    import threading
+    def truck(service):
+        service.report(ready=True)
+        threading.Thread(target=service.crash).start()
+        while service.wait(10):
+            pass
+    """
+    truck = services.start(function(source))
+    assert truck._run.ended.wait(10)
+    assert truck.state == "crashed"
+    assert truck.first("ready") is True
+    assert kinds(services) == [("truck", "start"), ("truck", "crash")]
+
+
+@ON_POSIX
+def test_a_crash_takes_along_what_the_function_has_started(services):
+    source = """
+    import subprocess
+    def parent(service):
+        child = subprocess.Popen(["sleep", "60"])
+        service.report(child=child.pid)
+        service.crash()
+    """
+    parent = services.start(function(source))
+    child = parent.first("child")
+    assert parent._run.ended.wait(10)
+    assert until(lambda: not alive(child))
+
+
 def test_first_after_a_restart_is_the_new_one(services):
     pid = services.start(
         function("import os\ndef who(service):\n    service.report(me=os.getpid())")

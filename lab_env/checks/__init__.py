@@ -15,6 +15,9 @@ LESSONS = (
     "topics_and_partitions",
     "consumer_groups",
     "rebalancing",
+    "offsets_and_delivery",
+    "retries_and_dead_letters",
+    "throughput",
 )
 
 

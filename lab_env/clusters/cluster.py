@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from lab_env.errors import BadInputError
+from lab_env.errors import BadInputError, LabError
+from lab_env.messages import say
 
 
 class Cluster(ABC):
@@ -19,6 +20,7 @@ class Cluster(ABC):
         folder: a folder of this lab on this machine, removed when the lab ends.
         prefix: what the real names of this student's topics and groups begin with; "" on a
             cluster that is hers alone.
+        replication: of a topic, at the least: some clusters take no topic with less.
         on_event: called with (kind, node id, text) when a broker dies by itself or a fault is
             injected; kinds are those of `lab_env.journal.Mark`.
     """
@@ -27,6 +29,7 @@ class Cluster(ABC):
     connection: dict
     folder: Path
     prefix: str = ""
+    replication: int = 1
     on_event: Callable[[str, int, str], None] = staticmethod(lambda kind, node, text: None)
 
     @classmethod
@@ -75,11 +78,31 @@ class Cluster(ABC):
         """Return what is wrong with the cluster, in a sentence, or None as far as it knows."""
         return None
 
+    def explain(self, error: LabError) -> LabError:
+        """Return what a failed round trip means here, in place of what the client said."""
+        return error
+
     def train_in_background(self) -> None:  # noqa: B027 - most ways have nothing to do
         """Do in the background what makes the next start faster, if anything does."""
 
-    def check_node(self, node: int) -> None:
-        """Raise BadInputError unless ``node`` is the id of a broker of this cluster."""
-        if node not in self.nodes:
-            known = ", ".join(map(str, sorted(self.nodes)))
+    def check_node(self, node: int, *states: str) -> None:
+        """Raise BadInputError unless ``node`` is a broker of this cluster, in one of ``states``."""
+        nodes = self.nodes
+        if node not in nodes:
+            known = ", ".join(map(str, sorted(nodes)))
             raise BadInputError("clusters.no_such_node", node=node, known=known)
+        if states and nodes[node] not in states:
+            raise BadInputError(
+                "clusters.wrong_state",
+                node=node,
+                state=say(f"clusters.state_{nodes[node]}"),
+                states=" / ".join(say(f"clusters.state_{state}") for state in states),
+            )
+
+    def down(self) -> str | None:
+        """Return which broker is not running, and what brings it back; None if all run."""
+        for node, state in self.nodes.items():
+            if state != "running":
+                key = "trouble_paused" if state == "paused" else "trouble_down"
+                return say(f"clusters.{key}", node=node, state=say(f"clusters.state_{state}"))
+        return None

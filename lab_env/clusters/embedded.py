@@ -13,12 +13,13 @@ from lab_env import storage
 from lab_env.clusters import jars
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.supervised import Supervised
-from lab_env.errors import BadInputError, BrokerError
+from lab_env.errors import BadInputError, BrokerError, StorageError
 from lab_env.messages import say
 
 HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
 CLUSTER_ID = "kafka-lab-embedded-000"
 START_SECONDS = 60.0  # a broker needs 1 to 3; a machine under load may need ten times that
+LEAST_ROOM = 1 << 20  # bytes; a disk with less is full: Kafka stops at the first refused write
 READY_LINE = b"Kafka Server started"
 # The feature levels that Kafka's own storage tool gives to a new disk: without them a cluster has
 # neither the new group protocol (KIP-848) nor the current transactions.
@@ -372,16 +373,8 @@ class Embedded(Cluster):
     def _node(self, node: int, *states: str) -> Node:
         if self._closed:
             raise BrokerError("clusters.gone")
-        self.check_node(node)
-        found = self._nodes[node]
-        if found.state not in states:
-            raise BadInputError(
-                "clusters.wrong_state",
-                node=node,
-                state=say(f"clusters.state_{found.state}"),
-                states=" / ".join(say(f"clusters.state_{state}") for state in states),
-            )
-        return found
+        self.check_node(node, *states)
+        return self._nodes[node]
 
     def _end(self, node: Node, op: str, seconds: float) -> None:
         node.wanted = False
@@ -409,6 +402,8 @@ class Embedded(Cluster):
     def start(self, node: int) -> None:
         """Start a broker again, on the port it had."""
         found = self._node(node, "stopped", "dead")
+        if full := self._out_of_room():  # it would end at once, with a long stack trace
+            raise StorageError("clusters.full", why=full)
         self._launch(found)
         self._wait_until_up(found)
         self.on_event("start", node, say("clusters.mark_started", node=node))
@@ -464,12 +459,15 @@ class Embedded(Cluster):
             return say("clusters.gone")
         if not self._supervised.alive:
             return say("clusters.supervisor_gone")
-        down = [node for node in self._nodes.values() if node.state != "running"]
-        if not down:
+        return self._out_of_room() or self.down()
+
+    def _out_of_room(self) -> str | None:
+        """Return that a broker has stopped because the disk is full, and what to do; or None."""
+        dead = [node for node, state in self.nodes.items() if state == "dead"]
+        if not dead or storage.free(self.folder) > LEAST_ROOM:
             return None
-        node = down[0]
-        key = "clusters.trouble_paused" if node.state == "paused" else "clusters.trouble_down"
-        return say(key, node=node.id, state=say(f"clusters.state_{node.state}"))
+        variable = storage.HOME_VARIABLE
+        return say("clusters.trouble_full", node=dead[0], folder=self.folder, variable=variable)
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from lab_env.errors import BrokerError, StorageError
 
 START_SECONDS = 20.0
 END_SECONDS = 5.0
+RELEASE_SECONDS = 1.5
 
 
 class Supervised:
@@ -98,6 +99,13 @@ class Supervised:
             self._process.wait(timeout=END_SECONDS)
         if self.folder.exists():  # the supervisor was killed: end what it left
             storage.sweep()
+
+    def release(self) -> None:
+        """Let the supervisor end all in its own time, which may be some seconds; idempotent."""
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=RELEASE_SECONDS)
 
 
 def _listen(pipe, answers: queue.Queue, on_event: Callable[[dict], None]) -> None:

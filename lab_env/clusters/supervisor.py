@@ -3,7 +3,8 @@
 Run as a script by the base interpreter, with the standard library alone, in a session of its own,
 so that an Interrupt in the notebook never reaches a broker. It speaks JSON lines: commands come in
 on stdin, events go out on stdout. It takes a lock on the lab's folder before it makes the folder,
-and when its stdin ends or its parent changes, it kills the brokers and removes the folder.
+and when its stdin ends or its parent changes, it kills the brokers, runs what the lab left to be
+done at its end, and removes the folder.
 """
 
 import contextlib
@@ -15,6 +16,27 @@ import subprocess
 import sys
 import threading
 import time
+
+AT_END = "at_end.json"  # in a lab's folder: command lines to run before the folder is removed
+AT_END_SECONDS = 60
+
+
+def run_at_end(folder):
+    """Run what a lab left to be done at its end: containers are no children to be killed."""
+    try:
+        with open(os.path.join(folder, AT_END), encoding="utf-8") as file:
+            commands = json.load(file)
+    except (OSError, ValueError):
+        return
+    for command in commands:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=AT_END_SECONDS,
+            )
 
 
 def try_lock(path):
@@ -105,6 +127,7 @@ class Supervisor:
                 child.kill()
         for child in self.children.values():
             child.wait()
+        run_at_end(self.folder)
         for _ in range(20):  # a system may hold a dead process's files for a moment
             shutil.rmtree(self.folder, ignore_errors=True)
             if not os.path.exists(self.folder):

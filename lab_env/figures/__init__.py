@@ -9,19 +9,35 @@ from lab_env.figures import size
 from lab_env.messages import say
 
 if TYPE_CHECKING:
+    from lab_env.figures.delivery import Delivery
     from lab_env.figures.lag import Lag
+    from lab_env.figures.latency import Latency
     from lab_env.figures.live import Stage
+    from lab_env.figures.outcomes import Outcomes
     from lab_env.figures.ownership import Ownership
     from lab_env.figures.partitions import Partitions
     from lab_env.figures.pauses import Pauses
     from lab_env.figures.queue import Queue
+    from lab_env.figures.rates import Rates
     from lab_env.figures.response import ResponseTime
     from lab_env.figures.throughput import Throughput
     from lab_env.journal import Journal
     from lab_env.observation.observer import Observer
     from lab_env.reports import Reports
 
-KINDS = ("throughput", "lag", "queue", "response_time", "partitions", "ownership", "pauses")
+KINDS = (
+    "throughput",
+    "lag",
+    "queue",
+    "response_time",
+    "partitions",
+    "ownership",
+    "pauses",
+    "delivery",
+    "outcomes",
+    "latency",
+    "rates",
+)
 
 
 class Show:
@@ -248,6 +264,116 @@ class Show:
         from lab_env.figures.pauses import Pauses
 
         return self._on_stage(Pauses, names, longer_than)
+
+    def delivery(self, topic: str, group: str) -> "Delivery":
+        """Show what was produced, handled and committed, and what of it was lost or came twice.
+
+        A record is handled when a service says so: ``service.report(handled=flight["id"],
+        partition=record.partition, offset=record.offset)``. It is lost when the group has
+        committed past it and nobody has said so: not at once, but when it has lasted for a second
+        and no service is just at work on it. It came twice when it was reported more than once.
+        A row that has a field ``topic`` or ``group`` counts only where these agree.
+
+        Offsets are counted as records: in a topic that is compacted or written by transactions,
+        where some offsets hold none, they would be called lost.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+            group: real name of the group.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        if not isinstance(group, str) or not group:
+            raise BadInputError("figures.bad_group", got=group)
+        self._names(topic, group)
+        from lab_env.figures.delivery import Delivery
+
+        return self._on_stage(Delivery, topic, group)
+
+    def outcomes(
+        self,
+        topic: str,
+        group: str,
+        retry: str | Iterable[str] = (),
+        dead: str | None = None,
+        repair: str | None = None,
+    ) -> "Outcomes":
+        """Show where a group is blocked, and how many records were retried, parked, replayed.
+
+        Blocked is what the broker tells: records wait in a partition, and nothing was committed
+        there for more than 2 s. So a group that commits seldom looks blocked. The broker also
+        tells the records in retry and dead letter topics, and what the repairing group has
+        committed. What else became of a record only a service knows:
+        ``service.report(outcome="handled")``.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+            group: real name of the group.
+            retry: real name of the group's retry topic, or several.
+            dead: real name of the topic of its dead letters.
+            repair: real name of the group that reads dead letters, to replay them.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        if not isinstance(group, str) or not group:
+            raise BadInputError("figures.bad_group", got=group)
+        if repair is not None and dead is None:
+            raise BadInputError("figures_outcomes.no_dead")
+        try:
+            retry = (retry,) if isinstance(retry, str) else tuple(dict.fromkeys(retry))
+        except TypeError:
+            raise BadInputError("figures_outcomes.bad_retry", got=retry) from None
+        for name in (topic, *retry, *(() if dead is None else (dead,))):
+            self._names(name, [name for name in (group, repair) if name is not None])
+        from lab_env.figures.outcomes import Outcomes
+
+        return self._on_stage(Outcomes, topic, group, retry, dead, repair)
+
+    def latency(self, title: str | None = None) -> "Latency":
+        """Show how long a record takes against records/s: p50 and p99 of what `Lab.measure` runs.
+
+        A point is the median of the runs of one setting at one rate, from now on.
+
+        Args:
+            title: of the picture, in the students' words; None for the usual one.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            ClosedError: the lab is closed.
+        """
+        from lab_env.figures.latency import Latency
+
+        return self._on_stage(Latency, title)
+
+    def rates(self, title: str | None = None) -> "Rates":
+        """Show records/s and MB/s of each setting that `Lab.measure` runs, with their spread.
+
+        A bar is the median of the runs, from now on; the line goes from the lowest to the highest.
+
+        Args:
+            title: of the picture, in the students' words; None for the usual one.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            ClosedError: the lab is closed.
+        """
+        from lab_env.figures.rates import Rates
+
+        return self._on_stage(Rates, title)
 
     def close(self) -> None:
         """Draw a last frame of every picture and end them, in under a second."""

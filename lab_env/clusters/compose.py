@@ -1,0 +1,375 @@
+"""Kafka as containers: a Compose project that the lab starts, or one that runs already."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from lab_env import storage
+from lab_env.clusters import engine
+from lab_env.clusters.cluster import Cluster
+from lab_env.clusters.embedded import HOST, free_ports
+from lab_env.clusters.supervised import Supervised
+from lab_env.clusters.supervisor import AT_END, try_lock, unlock
+from lab_env.errors import BadInputError, BrokerError, LabError
+from lab_env.messages import say
+
+ONE, THREE = "docker-compose.yml", "deploy/compose/three-brokers.yml"
+PORT_VARIABLE = "KAFKA_PORT"
+CLIENT_PORT = 9092  # of the listener for this machine, inside a container
+BROKER_BYTES = 450_000_000  # what a broker's container takes, with room to breathe
+UP_SECONDS = 180
+PULL_SECONDS = 1800
+STOP_SECONDS = 15
+
+
+def file(name: str) -> Path:
+    """Return a Compose file of the project, from its checkout or from the installed package."""
+    for folder in (Path(__file__).parents[2], Path(__file__).parent / "files"):
+        if (folder / name).is_file():
+            return folder / name
+    raise BrokerError("compose.no_file", name=name)
+
+
+class Compose(Cluster):
+    """Containers of the image apache/kafka, by the Compose file of the project.
+
+    With one broker, a project that runs already (``docker compose up``) is joined, unless another
+    lab is in it; what was joined is left running. Everything else gets containers, a network and
+    volumes of its own, which are gone when the lab is.
+
+    Args:
+        brokers: 1 or 3.
+        progress: show the download of the image.
+
+    Raises:
+        BadInputError: another number of brokers.
+        BrokerError: no engine, no image and no network, a port that is taken, too little memory.
+        StorageError: the lab's folder cannot be written.
+    """
+
+    way = "compose"
+
+    def __init__(self, brokers: int = 1, *, progress: bool = True):
+        if brokers not in (1, 3):
+            raise BadInputError("compose.brokers", brokers=brokers)
+        if why := engine.unavailable():
+            raise BrokerError("compose.cannot", why=why)
+        self._closed = False
+        self._states: dict[int, str] = {}
+        self._services: dict[int, str] = {}
+        self._asked: set[int] = set()  # nodes that somebody is just ending
+        self._why: dict[int, str] = {}
+        self._events: subprocess.Popen | None = None
+        self._joined = None
+        self._added: list[str] = []
+        self._supervised: Supervised | None = None
+        storage.sweep()
+        self.folder = storage.new_lab_folder()
+        try:
+            with storage.disk_errors(self.folder):
+                self._supervised = Supervised(self.folder, lambda event: None)
+                if not (brokers == 1 and self._join()):
+                    self._begin(brokers, progress)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Return why no container can be started here, or None."""
+        return engine.unavailable()
+
+    # -- starting ---------------------------------------------------------------------------
+
+    def _join(self) -> bool:
+        """Use the project that ``docker compose up`` started, if it runs and no lab is in it."""
+        path = file(ONE)
+        found = engine.asked(
+            "ps", "--no-trunc",
+            "--filter", f"label=com.docker.compose.project.config_files={path}",
+            "--filter", "label=com.docker.compose.service=kafka",
+            "--format", '{{.Label "com.docker.compose.project"}}\t{{.Status}}',
+        ).splitlines()  # fmt: skip
+        names = [line.split("\t")[0] for line in found if "(healthy)" in line]
+        if not names:
+            return False
+        self._joined = try_lock(storage.labs().parent / f"compose-{names[0]}.lock")
+        if self._joined is None:
+            return False
+        self._project = engine.Project(names[0], [path], {})
+        port = self._project.asked("port", "kafka", str(CLIENT_PORT)).strip().rpartition(":")[2]
+        self._project.variables = {PORT_VARIABLE: port}
+        self._stand({1: "kafka"}, {1: int(port)})
+        return True
+
+    def _begin(self, brokers: int, progress: bool) -> None:
+        """Start containers of our own."""
+        for attempt in (1, 2, 3):
+            self._lay_out(brokers)
+            self._fetch(progress)
+            self._check_memory(brokers)
+            try:
+                self._up(*self._services.values())
+                break
+            except BrokerError as error:
+                # somebody was quicker than we with that port: take others
+                if error.key != "compose.port" or self._named_port or attempt == 3:
+                    raise
+                self._project.run("down", "--volumes", "--timeout", "0")
+        self._stand(self._services, self._ports)
+
+    def _lay_out(self, brokers: int) -> None:
+        """Choose the project's name and ports, and say how it ends."""
+        self._named_port = os.environ.get(PORT_VARIABLE) if brokers == 1 else None
+        ports = [int(self._named_port)] if self._named_port else free_ports(brokers)
+        self._ports = dict(enumerate(ports, 1))
+        if brokers == 1:
+            self._services = {1: "kafka"}
+            variables = {PORT_VARIABLE: str(ports[0])}
+        else:
+            self._services = {node: f"kafka-{node}" for node in self._ports}
+            variables = {f"{PORT_VARIABLE}_{node}": str(p) for node, p in self._ports.items()}
+        path = file(ONE if brokers == 1 else THREE)
+        self._project = engine.Project(f"kafka-lab-{self.folder.name}", [path], variables)
+        self._at_end([["down", "--volumes", "--remove-orphans", "--timeout", "0"]])
+
+    def _at_end(self, commands: list[list[str]]) -> None:
+        """Leave in the lab's folder what its supervisor, or a later sweep, has to do at the end."""
+        docker = shutil.which("docker")
+        name = self._project.name  # enough: Compose finds what is its by labels
+        lines = [[docker, "compose", "--project-name", name, *words] for words in commands]
+        (self.folder / AT_END).write_text(json.dumps(lines), encoding="utf-8")
+
+    def _fetch(self, progress: bool) -> None:
+        """Fetch the images that are missing, and say what comes."""
+        for image in dict.fromkeys(self._project.images()):
+            if engine.has_image(image):
+                continue
+            if progress:
+                print(say("compose.pulling", image=image), file=sys.stderr)
+            done = engine.docker("pull", "--quiet", image, seconds=PULL_SECONDS)
+            if done.returncode:
+                raise BrokerError("compose.no_image", image=image, why=engine.last_line(done))
+
+    def _check_memory(self, brokers: int) -> None:
+        has, wants = engine.memory(), brokers * BROKER_BYTES
+        if has and has < wants:
+            raise BrokerError("compose.memory", has=f"{has / 1e9:.1f}", wants=f"{wants / 1e9:.1f}")
+
+    def _up(self, *services: str) -> None:
+        """Start services; return when they are healthy, else say what their logs say."""
+        words = ("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), "--no-recreate")
+        done = self._project.run(*words, *services, seconds=UP_SECONDS + 30)
+        if done.returncode == 0:
+            return
+        why = engine.last_line(done)
+        if "port is already allocated" in done.stderr or "address already in use" in done.stderr:
+            ports = ", ".join(self._project.variables.values())
+            raise BrokerError("compose.port", ports=ports, variable=PORT_VARIABLE)
+        log = self._project.run("logs", "--no-log-prefix", "--tail", "200", *services).stdout
+        if "InconsistentClusterIdException" in log or "Invalid cluster.id" in log:
+            raise BrokerError("compose.other_cluster", project=self._project.name)
+        tail = "\n".join(log.splitlines()[-8:])
+        raise BrokerError("compose.died_at_start", why=why, log=tail)
+
+    def _stand(self, services: dict[int, str], ports: dict[int, int]) -> None:
+        """Note where the brokers are, and follow what happens to their containers."""
+        self._services, self._ports = dict(services), dict(ports)
+        self._states = dict.fromkeys(services, "running")
+        addresses = [f"{HOST}:{port}" for port in ports.values()]
+        self.connection = {"bootstrap_servers": addresses, "bootstrap_timeout_ms": 10_000}
+        self._events = engine.events(self._project.name)
+        threading.Thread(target=self._follow, args=(self._events,), daemon=True).start()
+
+    # -- what happens -----------------------------------------------------------------------
+
+    def _follow(self, events: subprocess.Popen) -> None:
+        """Take what the engine tells of the containers, until the engine or the lab is gone."""
+        with contextlib.suppress(ValueError, OSError):
+            for service, what in engine.happened(events.stdout):
+                node = next((n for n, name in self._services.items() if name == service), None)
+                if node is not None:
+                    self._take(node, what)
+        events.wait()
+        if not self._closed:
+            for node, state in list(self._states.items()):
+                if state == "running":
+                    self._died(node, say("compose.engine_gone"))
+
+    def _take(self, node: int, what: str) -> None:
+        if what == "die":
+            if node in self._asked:
+                return
+            self._died(node, say("compose.container_died"))
+        elif what == "oom":
+            self._why[node] = say("compose.oom")
+        elif what == "pause":
+            self._states[node] = "paused"
+        elif what == "unpause" or (what.startswith("health_status") and "unhealthy" not in what):
+            self._states[node] = "running"
+
+    def _died(self, node: int, why: str) -> None:
+        self._states[node] = "dead"
+        self._why.setdefault(node, why)
+        if not self._closed:
+            self.on_event("fail", node, say("clusters.mark_died", node=node))
+
+    @property
+    def nodes(self) -> dict[int, str]:
+        """The state of each broker by node id."""
+        return dict(self._states)
+
+    def trouble(self) -> str | None:
+        """Return which brokers are not running, and what brings them back."""
+        if self._closed:
+            return say("clusters.gone")
+        if any(state != "running" for state in self._states.values()) and engine.unavailable():
+            return say("compose.engine_gone")
+        return self.down()
+
+    def log(self, node: int, lines: int = 20) -> str:
+        """Return the last lines of what a broker printed."""
+        self.check_node(node)
+        words = ("logs", "--no-log-prefix", "--tail", str(lines), self._services[node])
+        return self._project.asked(*words).rstrip("\n")
+
+    # -- faults and growth ------------------------------------------------------------------
+
+    def _check(self, node: int, *states: str) -> str:
+        if self._closed:
+            raise BrokerError("clusters.gone")
+        self.check_node(node, *states)
+        return self._services[node]
+
+    def kill(self, node: int) -> None:
+        """End a broker's container with SIGKILL."""
+        self._end(node, ("kill",), "dead", ("running", "paused"))
+        self.on_event("kill", node, say("clusters.mark_killed", node=node))
+
+    def stop(self, node: int) -> None:
+        """Let a broker hand over its leaderships and leave; after 15 seconds it is killed."""
+        self._end(node, ("stop", "--timeout", str(STOP_SECONDS)), "stopped", ("running",))
+        self.on_event("stop", node, say("clusters.mark_stopped", node=node))
+
+    def _end(self, node: int, words: tuple[str, ...], state: str, states: tuple) -> None:
+        service = self._check(node, *states)
+        self._asked.add(node)
+        try:
+            if self._states[node] == "paused":  # a frozen container takes no signal
+                self._project.asked("unpause", service)
+            self._project.asked(*words, service)
+            self._states[node] = state
+        finally:
+            # the engine's word of it may come a moment later than its answer
+            threading.Timer(2.0, self._asked.discard, (node,)).start()
+
+    def start(self, node: int) -> None:
+        """Start a broker's container again, on the port it had, with its volume."""
+        service = self._check(node, "stopped", "dead")
+        self._asked.discard(node)
+        self._why.pop(node, None)
+        self._up(service)
+        self._states[node] = "running"
+        if self._events.poll() is not None:  # the engine was gone meanwhile
+            self._stand(self._services, self._ports)
+        self.on_event("start", node, say("clusters.mark_started", node=node))
+
+    def pause(self, node: int) -> None:
+        """Freeze a broker's container."""
+        self._project.asked("pause", self._check(node, "running"))
+        self._states[node] = "paused"
+        self.on_event("pause", node, say("clusters.mark_paused", node=node))
+
+    def resume(self, node: int) -> None:
+        """Let a frozen container go on."""
+        self._project.asked("unpause", self._check(node, "paused"))
+        self._states[node] = "running"
+        self.on_event("resume", node, say("clusters.mark_resumed", node=node))
+
+    def add_broker(self) -> int:
+        """Start one more broker (not a controller) and return its node id."""
+        if self._closed:
+            raise BrokerError("clusters.gone")
+        node, (port,) = max(self._services) + 1, free_ports(1)
+        name = f"kafka-{node}"
+        path = self.folder / f"{name}.json"  # Compose reads JSON, which is YAML
+        path.write_text(json.dumps(self._grown(node, name, port)), encoding="utf-8")
+        before = list(self._project.files)
+        self._project.files = [*before, path]
+        self._added.append(name)
+        if self._joined is not None:  # what was joined stays, what we added goes
+            self._at_end([["rm", "--force", "--stop", "--volumes", *self._added]])
+        try:
+            self._up(name)
+        except BaseException:
+            self._project.run("rm", "--force", "--stop", "--volumes", name)
+            self._project.files = before
+            raise
+        self._services[node], self._ports[node] = name, port
+        self._states[node] = "running"
+        self.connection["bootstrap_servers"].append(f"{HOST}:{port}")
+        self.on_event("start", node, say("clusters.mark_added", node=node))
+        return node
+
+    def _grown(self, node: int, name: str, port: int) -> dict:
+        """Return a Compose file that adds a broker like the last one."""
+        like = dict(self._project.configuration()["services"][self._services[max(self._services)]])
+        like.pop("depends_on", None)
+        settings = dict(like["environment"])
+        settings |= {
+            "KAFKA_NODE_ID": str(node),
+            "KAFKA_PROCESS_ROLES": "broker",
+            "KAFKA_LISTENERS": f"HOST://:{CLIENT_PORT},DOCKER://:19092",
+            "KAFKA_ADVERTISED_LISTENERS": f"HOST://{HOST}:{port},DOCKER://{name}:19092",
+        }
+        like |= {
+            "hostname": name,
+            "environment": settings,
+            "ports": [f"{HOST}:{port}:{CLIENT_PORT}"],
+            "volumes": [f"{name}-data:/var/lib/kafka/data"],
+        }
+        return {"services": {name: like}, "volumes": {f"{name}-data": {}}}
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave a project that was joined; end what was started (its supervisor sees to it)."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._events is not None:
+            with contextlib.suppress(OSError):
+                self._events.kill()
+            self._events.wait()
+            self._events.stdout.close()
+        if self._supervised is not None:
+            self._supervised.release()
+        if self._joined is not None:
+            unlock(self._joined)
+
+
+def status() -> list[tuple[bool | None, str, str]]:
+    """Return what `lab doctor` says of this way: (good, what, remedy); None is for mere news."""
+    if why := engine.unavailable():
+        return [(None, say("compose.status_none", why=why), say("compose.status_none_remedy"))]
+    version = engine.asked("version", "--format", "{{.Server.Version}}").strip()
+    rows: list[tuple[bool | None, str, str]] = [
+        (True, say("compose.status_engine", version=version), "")
+    ]
+    has = engine.memory()
+    if has < 3 * BROKER_BYTES:
+        what = say("compose.status_memory", has=f"{has / 1e9:.1f}")
+        rows.append((None, what, say("compose.status_memory_remedy")))
+    with contextlib.suppress(LabError):
+        image = engine.Project("kafka-lab-doctor", [file(ONE)], {}).images()[0]
+        if engine.has_image(image):
+            rows.append((True, say("compose.status_image", image=image), ""))
+        else:
+            what = say("compose.status_no_image", image=image)
+            rows.append((None, what, say("compose.status_no_image_remedy")))
+    return rows

@@ -1,0 +1,169 @@
+"""Docker's engine and Compose, by their own command line, which knows the user's contexts."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lab_env.errors import BrokerError
+from lab_env.messages import say
+
+QUICK_SECONDS = 5.0  # for a question; an engine that is starting or broken may never answer
+
+
+def docker(
+    *words: str, seconds: float = QUICK_SECONDS, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Run ``docker`` and return what came of it, whatever its exit code.
+
+    Args:
+        *words: the rest of the command line.
+        seconds: the deadline.
+        env: variables beside those of this process.
+
+    Raises:
+        BrokerError: there is no such command, or it did not answer in time.
+    """
+    command = shutil.which("docker")
+    if command is None:
+        raise BrokerError("compose.no_docker")
+    try:
+        return subprocess.run(
+            [command, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            env={**os.environ, **(env or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BrokerError(
+            "compose.silent", command=" ".join(words[:3]), seconds=f"{seconds:.0f}"
+        ) from error
+
+
+def asked(*words: str, seconds: float = QUICK_SECONDS, env: dict[str, str] | None = None) -> str:
+    """Return what ``docker`` prints.
+
+    Raises:
+        BrokerError: it fails; with its last line.
+    """
+    done = docker(*words, seconds=seconds, env=env)
+    if done.returncode:
+        raise BrokerError("compose.refused", command=" ".join(words[:2]), why=last_line(done))
+    return done.stdout
+
+
+def last_line(done: subprocess.CompletedProcess) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+
+
+def unavailable() -> str | None:
+    """Return why no container can be started here, in a sentence, or None if one can."""
+    if shutil.which("docker") is None:
+        return say("compose.no_docker")
+    try:
+        done = docker("version", "--format", "{{.Server.Version}}")
+        if done.returncode or not done.stdout.strip():
+            return say("compose.no_engine", why=last_line(done))
+        done = docker("compose", "version", "--short")
+        if done.returncode:
+            return say("compose.no_compose")
+    except BrokerError as error:
+        return str(error)
+    return None
+
+
+def memory() -> int:
+    """Return how much memory the engine may use (bytes): less than the machine's, on a desktop."""
+    with contextlib.suppress(ValueError):
+        return int(asked("info", "--format", "{{.MemTotal}}"))
+    return 0
+
+
+def has_image(image: str) -> bool:
+    """Return whether the engine holds an image."""
+    return docker("image", "inspect", "--format", "ok", image).returncode == 0
+
+
+def events(project: str) -> subprocess.Popen:
+    """Follow what happens to the containers of a project: a process that prints JSON lines.
+
+    It ends by itself with the next event once nobody reads it.
+    """
+    command = [
+        shutil.which("docker") or "docker", "events",
+        "--filter", "type=container",
+        "--filter", f"label=com.docker.compose.project={project}",
+        "--format", "{{json .}}",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # an Interrupt in the notebook is not meant for it
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )
+
+
+def happened(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (service, what happened: start, die, pause, unpause) of the lines of `events`."""
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            event = json.loads(line)
+            name = event["Actor"]["Attributes"]["com.docker.compose.service"]
+            yield name, str(event.get("Action") or event.get("status"))
+
+
+class Project:
+    """A Compose project: its name, its files, and the variables that fill them.
+
+    Args:
+        name: of the project; containers and volumes bear it.
+        files: Compose files, later ones add to earlier ones.
+        variables: what stands for ``${...}`` in the files.
+    """
+
+    def __init__(self, name: str, files: Iterable[Path], variables: dict[str, str]):
+        self.name = name
+        self.files = list(files)
+        self.variables = variables
+
+    def words(self) -> list[str]:
+        """Return the beginning of each command of this project."""
+        files = (word for file in self.files for word in ("--file", str(file)))
+        return ["compose", "--project-name", self.name, *files]
+
+    def run(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess:
+        """Run a Compose command and return what came of it."""
+        return docker(*self.words(), *words, seconds=seconds, env=self.variables)
+
+    def asked(self, *words: str, seconds: float = 60.0) -> str:
+        """Return what a Compose command prints.
+
+        Raises:
+            BrokerError: it fails; with its last line.
+        """
+        done = self.run(*words, seconds=seconds)
+        if done.returncode:
+            raise BrokerError("compose.refused", command=f"compose {words[0]}", why=last_line(done))
+        return done.stdout
+
+    def configuration(self) -> dict:
+        """Return the project as Compose understands it."""
+        return json.loads(self.asked("config", "--format", "json"))
+
+    def images(self) -> list[str]:
+        """Return the images that the project needs."""
+        return self.asked("config", "--images").split()

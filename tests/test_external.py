@@ -1,0 +1,298 @@
+"""A cluster that a class shares: prefixes, rights, passwords that nobody sees; a real one, TLS."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from conftest import wait_until
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+from secure import STUDENTS, shared_cluster
+
+from lab_env import Lab, doctor
+from lab_env.clusters import external, properties
+from lab_env.errors import BadInputError, BrokerError
+from lab_env.secret import Secret
+
+pytestmark = pytest.mark.shares_a_lab
+ANA = STUDENTS["ana"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One cluster for all these tests."""
+    with shared_cluster(tmp_path_factory.mktemp("certificates")) as one:
+        yield one
+
+
+@pytest.fixture
+def student(shared, monkeypatch):
+    """Return what sets the variables of a student, and starts a lab that is closed at the end."""
+    with contextlib.ExitStack() as labs:
+
+        def start(user: str, sasl: str = "SCRAM-SHA-256", brokers: int = 1, **more: str) -> Lab:
+            for name, value in {**shared.variables(user, sasl), **more}.items():
+                monkeypatch.setenv(name, value)
+            return labs.enter_context(Lab(brokers=brokers))
+
+        yield start
+
+
+def topics(shared) -> list[str]:
+    """Return the topics that whoever runs the cluster sees."""
+    with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
+        return [name for name in admin.list_topics() if not name.startswith("__")]
+
+
+@pytest.mark.parametrize("sasl", ["SCRAM-SHA-256", "PLAIN"])
+def test_a_record_goes_and_comes_back_under_the_prefix(student, sasl):
+    lab = student("ana", sasl)
+    topic = lab.topic("flights.departed", partitions=2)
+    assert topic == "ana.flights.departed"
+    assert lab.group("board") == "ana.board"
+    assert lab.transactional_id("totals") == "ana.totals"
+    with contextlib.closing(KafkaProducer(**lab.connection)) as producer:
+        producer.send(topic, b"UA1545").get(timeout=10)
+    options = {"group_id": lab.group("board"), "auto_offset_reset": "earliest"}
+    with contextlib.closing(KafkaConsumer(topic, **lab.connection, **options)) as consumer:
+        wait_until(lambda: consumer.poll(timeout_ms=1000), 20)
+    assert lab.records(topic)["value"].tolist() == ["UA1545"]
+    assert "external: broker 1 running" in repr(lab)
+
+
+def test_a_service_is_let_in_as_well(student):
+    lab = student("ana")
+    topic = lab.topic("flights.departed")
+
+    def send(service):
+        with KafkaProducer(**lab.connection) as producer:
+            producer.send(topic, lab.group("x").encode()).get(timeout=10)
+        service.report(sent=1)
+
+    service = lab.service(send)
+    wait_until(lambda: len(service.reports) == 1, 20)
+    assert lab.records(topic)["value"].tolist() == ["ana.x"]
+
+
+def test_a_client_on_librdkafka_is_let_in_as_well(student):
+    from confluent_kafka.admin import AdminClient
+
+    lab = student("ana")
+    topic = lab.topic("flights.departed")
+    assert topic in AdminClient({**lab.librdkafka}).list_topics(timeout=20).topics
+
+
+def test_students_do_not_meet_and_leave_nothing(student, shared):
+    ana, ben, again = student("ana"), student("ben", "PLAIN"), student("ana")
+    made = [lab.topic("flights.departed") for lab in (ana, ben, again)]
+    assert made == ["ana.flights.departed", "ben.flights.departed", "ana.2.flights.departed"]
+    with contextlib.closing(KafkaProducer(**ben.connection)) as spy, pytest.raises(KafkaError):
+        spy.send(made[0], b"not mine").get(timeout=10)
+    ana.close()
+    assert sorted(topics(shared)) == ["ana.2.flights.departed", "ben.flights.departed"]
+    again.close()
+    ben.close()
+    assert topics(shared) == []
+
+
+def test_what_a_dead_lab_left_goes_and_nothing_else(student, shared):
+    others = ["ana.old", "anabel.precious", "precious", "ben.precious"]
+    with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
+        admin.create_topics({name: {} for name in others}, wait_for_metadata=True)
+        try:
+            student("ana")
+            wait_until(lambda: "ana.old" not in topics(shared))
+            assert sorted(topics(shared)) == ["anabel.precious", "ben.precious", "precious"]
+        finally:
+            admin.delete_topics(others[1:])
+
+
+def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
+    for name, value in shared.variables("ana").items():
+        monkeypatch.setenv(name, value)
+    body = """
+        import os
+        from lab_env import Lab
+        lab = Lab()
+        print(lab.topic("flights.lost"), flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(body)], capture_output=True, text=True, timeout=60
+    )
+    assert process.stdout.strip() == "ana.flights.lost", process.stderr
+    assert topics(shared) == ["ana.flights.lost"]
+    assert external.clean() == ["ana.flights.lost"]
+    assert topics(shared) == []
+
+
+def test_faults_are_refused_with_a_sentence_and_the_lesson_goes_on(student, capsys):
+    lab = student("ana")
+    for fault in (lab.kill, lab.stop, lab.pause, lab.resume, lab.start):
+        fault(1)
+        assert "not yours alone" in capsys.readouterr().out
+    assert lab.add_broker() is None
+    assert "no broker was added" in capsys.readouterr().out
+    with pytest.raises(BadInputError):
+        lab.kill(7)
+    assert "whoever runs it" in lab.log(1)
+
+
+@pytest.mark.parametrize("sasl", ["SCRAM-SHA-256", "PLAIN"])
+def test_a_wrong_password_is_told(student, sasl):
+    with pytest.raises(BrokerError, match="refuses the login of ana") as told:
+        student("ana", sasl, KAFKA_LAB_PASSWORD="wrong-secret")
+    assert "wrong-secret" not in str(told.value)
+
+
+def test_an_unknown_certificate_is_told(student):
+    with pytest.raises(BrokerError, match=r"cannot be trusted.*KAFKA_LAB_CA"):
+        student("ana", KAFKA_LAB_CA="")
+
+
+def test_an_expired_certificate_is_told(tmp_path, monkeypatch):
+    with shared_cluster(tmp_path, expired=True) as old:
+        for name, value in old.variables("ana").items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(BrokerError, match=r"cannot be trusted: .*expired"):
+            Lab()
+
+
+def test_a_user_without_rights_is_told_which(student):
+    with pytest.raises(BrokerError, match=r"gives eve no right .* begin with eve\."):
+        student("eve")
+
+
+def test_a_prefix_of_somebody_else_is_told(student):
+    with pytest.raises(BrokerError, match=r"gives ana no right .* begin with ben\."):
+        student("ana", KAFKA_LAB_PREFIX="ben")
+
+
+def test_too_few_brokers_are_told(student):
+    with pytest.raises(BrokerError, match="needs 3 brokers, and the cluster has 1"):
+        student("ana", brokers=3)
+
+
+def test_nobody_at_the_address_is_told_at_once(student):
+    with pytest.raises(BrokerError, match="does not answer"):
+        student("ana", KAFKA_LAB_BOOTSTRAP="127.0.0.1:1")
+
+
+def test_a_listener_that_wants_tls_is_told(student, shared):
+    with pytest.raises(BrokerError, match="KAFKA_LAB_SECURITY"):
+        student("ana", KAFKA_LAB_SECURITY="PLAINTEXT")
+
+
+def test_secrets_are_not_seen(student, shared, monkeypatch, capsys):
+    lab = student("ana")
+    told = [repr(lab), repr(lab.connection), repr(lab.librdkafka), str(lab._cluster.connection)]
+    told += [f"{lab.connection['sasl_plain_password']}", repr(doctor.examine())]
+    for text in told:
+        assert ANA not in text
+        assert repr(ANA)[1:-1] not in text
+    assert any("***" in text for text in told)
+    assert Secret("x").reveal() == "x"
+
+
+def test_the_doctor_tells_of_the_cluster(student):
+    student("ana").close()
+    (found,) = doctor.existing()
+    assert found.good is True
+    assert "your names begin with ana." in found.what
+    os.environ["KAFKA_LAB_PASSWORD"] = "wrong"
+    (found,) = doctor.existing()
+    assert found.good is False
+    assert "refuses the login" in found.remedy
+
+
+# -- how it is named, without a cluster --------------------------------------------------------
+
+JAVA = """\
+# as a cloud hands it out
+bootstrap.servers=one.example:9096, two.example:9096
+security.protocol=SASL_SSL
+sasl.mechanism=SCRAM-SHA-512
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\
+  username="ana" \\
+  password="with \\"quotes\\"";
+"""
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """Return what sets variables, of which there are none before."""
+    for name in list(os.environ):
+        if name.startswith("KAFKA_LAB_") and name != "KAFKA_LAB_HOME":
+            monkeypatch.delenv(name)
+
+    def name(**variables: str) -> dict:
+        for key, value in variables.items():
+            monkeypatch.setenv(f"KAFKA_LAB_{key}", value)
+        return properties.read().connection
+
+    return name
+
+
+def test_a_java_clients_file_is_understood(named, tmp_path):
+    file = tmp_path / "client.properties"
+    file.write_text(JAVA, encoding="utf-8")
+    found = named(PROPERTIES=str(file))
+    assert found["bootstrap_servers"] == ["one.example:9096", "two.example:9096"]
+    assert found["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert found["sasl_plain_username"] == "ana"
+    assert found["sasl_plain_password"].reveal() == 'with "quotes"'
+    assert "quotes" not in repr(found)
+    assert named(BOOTSTRAP="three.example:1")["bootstrap_servers"] == ["three.example:1"]
+
+
+def test_a_login_alone_means_tls(named):
+    found = named(BOOTSTRAP="one.example:9092", USERNAME="ana", PASSWORD="x")
+    assert (found["security_protocol"], found["sasl_mechanism"]) == ("SASL_SSL", "PLAIN")
+    assert properties.read().replication == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"BOOTSTRAP": "one.example"}, "KAFKA_LAB_BOOTSTRAP must be host:port"),
+        ({"BOOTSTRAP": "a:1", "SASL": "GSSAPI", "USERNAME": "a", "PASSWORD": "b"}, "one of: PLAIN"),
+        ({"BOOTSTRAP": "a:1", "SECURITY": "TLS"}, "one of: PLAINTEXT"),
+        ({"BOOTSTRAP": "a:1", "SASL": "PLAIN", "USERNAME": "a"}, "KAFKA_LAB_PASSWORD is not set"),
+        ({"BOOTSTRAP": "a:1", "CA": "nowhere.pem"}, "names the file nowhere.pem"),
+        ({"BOOTSTRAP": "a:1", "REPLICATION": "many"}, "KAFKA_LAB_REPLICATION"),
+        ({"PROPERTIES": "nowhere.properties"}, "cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_asked(named, variables, told):
+    with pytest.raises(BadInputError, match=told):
+        named(**variables)
+
+
+def test_a_java_keystore_is_told(named, tmp_path):
+    file = tmp_path / "client.properties"
+    file.write_text("bootstrap.servers=a:1\nssl.truststore.location=trust.jks\n", encoding="utf-8")
+    with pytest.raises(BadInputError, match="Java keystore"):
+        named(PROPERTIES=str(file))
+
+
+@pytest.mark.parametrize("prefix", ["", "ana maría", "x" * 80, "."])
+def test_a_prefix_is_a_name_that_kafka_takes(named, monkeypatch, prefix):
+    monkeypatch.setenv("KAFKA_LAB_PREFIX", prefix)
+    if not prefix:  # as if there were none: the login, and four signs that stay
+        assert external.student() == external.student()
+        return
+    with pytest.raises(BadInputError, match="begin with"):
+        external.student()
+
+
+def test_nothing_without_a_prefix_is_ever_removed():
+    for prefix in ("", ".", "ana"):
+        with pytest.raises(ValueError, match=f"^{re.escape(prefix)}$"):
+            external.remove({"bootstrap_servers": ["127.0.0.1:1"]}, prefix)
+    assert external.ours("ana.flights", "ana.")
+    assert not external.ours("anabel.flights", "ana.")
+    assert not external.ours("ana.2.flights", "ana.")

@@ -1,0 +1,21 @@
+"""Every lesson from top to bottom, with its solutions, on Kafka wherever it comes from.
+
+It is run by name: ``pytest --where compose tests/ways.py``. On the embedded Kafka the lessons' own
+tests do this and much more.
+"""
+
+import pytest
+
+from lab_env import lessons, runner
+
+SECONDS = 180  # a bound against hanging for one cell
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
+def test_a_lesson_runs_and_its_solutions_pass(path):
+    notebook, failures = runner.run(path, solutions=True, seconds=SECONDS)
+    assert [f"cell {failure.cell}: {failure.why}" for failure in failures] == []
+    for exercise in lessons.exercises(notebook):
+        told = notebook.cells[exercise.check].outputs
+        assert any("✓" in str(output) for output in told), told
