@@ -20,7 +20,7 @@ def measure(quick: bool) -> list[Row]:
     runs, records = (1, 2000) if quick else (5, 50_000)
     beside = fresh(side_by_side, runs, records)
     shown = [with_a_picture(1 if quick else 3, records) for _ in range(1 if quick else 4)]
-    grown = fresh(growth, 1 if quick else 3, quick)
+    grown = fresh(growth, 1 if quick else 2, quick)
     rates = beside["rates"]
     best, naive, script = (rates[name] for name in ("piped, tuned", "one by one", "script"))
     return [

@@ -9,6 +9,7 @@ The map, in the order in which one part may use another:
     lessons, cli  the list of lessons, the ``lab`` command
     checks        observation and reports -> pass, or what was found and a hint
     figures       observation and reports -> live pictures; knows no broker and no process
+    measuring, power_cuts   functions measured side by side, and killed at their worst moments
     service       a student's function as a process (its other side is ``worker``)
     observation   the broker, sampled through clients alone
     clusters      where Kafka comes from: one interface, one module a way

@@ -10,14 +10,13 @@ from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
-    from lab_env.service import Service
 
 BEFORE, AFTER, BETWEEN = "before a commit", "after a commit", "after a send"
 SECONDS = 8.0  # a function that does not come to such a moment has the power cut then
 
 
-def three_power_cuts(lab: "Lab", function, *args) -> "Service":
-    """Run a function as a service, and cut its power three times; return it, running again.
+def three_power_cuts(lab: "Lab", function, *args) -> None:
+    """Run a function as a service, and cut its power three times; leave it running.
 
     It dies right before it commits what it has read, right after that, and right after it has sent
     the first record since it read. What it has sent by then is on the broker. To commit is
@@ -41,7 +40,6 @@ def three_power_cuts(lab: "Lab", function, *args) -> "Service":
             service.crash()
             service.set(power_cut=following)
             service.restart()
-    return service
 
 
 def subject(*names: object) -> str:
