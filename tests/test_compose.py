@@ -139,6 +139,14 @@ def test_a_container_that_is_killed_from_outside_is_told(lab):
     assert lab.topic("flights.late") == "flights.late"
 
 
+def test_a_second_lab_has_containers_of_its_own(lab):
+    assert compose.OWN.fullmatch(project(lab))
+    with Lab("compose") as second:
+        assert project(second) != project(lab)
+        second.topic("flights.departed")
+    assert lab.nodes == {1: "running"}
+
+
 def test_a_broker_is_added(lab):
     node = lab.add_broker()
     assert node == 2

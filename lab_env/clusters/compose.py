@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ BROKER_BYTES = 450_000_000  # what a broker's container takes, with room to brea
 UP_SECONDS = 180
 PULL_SECONDS = 1800
 STOP_SECONDS = 15
+OWN = re.compile(r"kafka-lab-\d{6}-[0-9a-f]{8}")  # the project of a lab, named after its folder
 
 
 def file(name: str) -> Path:
@@ -95,7 +97,9 @@ class Compose(Cluster):
             "--filter", "label=com.docker.compose.service=kafka",
             "--format", '{{.Label "com.docker.compose.project"}}\t{{.Status}}',
         ).splitlines()  # fmt: skip
-        names = [line.split("\t")[0] for line in found if "(healthy)" in line]
+        running = [line.split("\t")[0] for line in found if "(healthy)" in line]
+        # a lab's own containers are of the same file, and not for others
+        names = [name for name in running if not OWN.fullmatch(name)]
         if not names:
             return False
         self._joined = try_lock(storage.labs().parent / f"compose-{names[0]}.lock")
