@@ -97,7 +97,7 @@ def words_of_every_frame(figure) -> list:
         renderer = figure._figure.canvas.get_renderer()
         shown = [t for t in figure._figure.texts if t.get_text()]
         words = [(t.get_text(), shrunk(t.get_window_extent(renderer))) for t in shown]
-        half = figure._line_height(style.NAME) / 2
+        half = figure.line_height(style.NAME) / 2
         for text, x, y, width in figure._numbers.written:
             box = Bbox.from_extents(x, y - half, x + width, y + half)
             words.append((text, shrunk(Bbox(box.get_points() * fineness))))

@@ -139,8 +139,7 @@ class Show:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
         """
-        if not isinstance(group, str) or not group:
-            raise BadInputError("figures.bad_group", got=group)
+        _check_group(group)
         self._names(topic, group)
         from lab_env.figures.queue import Queue
 
@@ -288,8 +287,7 @@ class Show:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
         """
-        if not isinstance(group, str) or not group:
-            raise BadInputError("figures.bad_group", got=group)
+        _check_group(group)
         self._names(topic, group)
         from lab_env.figures.delivery import Delivery
 
@@ -325,8 +323,7 @@ class Show:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
         """
-        if not isinstance(group, str) or not group:
-            raise BadInputError("figures.bad_group", got=group)
+        _check_group(group)
         if repair is not None and dead is None:
             raise BadInputError("figures_outcomes.no_dead")
         try:
@@ -396,8 +393,7 @@ class Show:
         except TypeError:
             raise BadInputError("figures.bad_group", got=groups) from None
         for name in names:
-            if not isinstance(name, str) or not name:
-                raise BadInputError("figures.bad_group", got=name)
+            _check_group(name)
         self._observer.watch(topics=[topic], groups=names)
         return names
 
@@ -412,3 +408,8 @@ class Show:
         picture = kind(self._stage, *args, scale=self.scale)
         picture.detail = self._detail
         return self._stage.add(picture)
+
+
+def _check_group(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise BadInputError("figures.bad_group", got=name)

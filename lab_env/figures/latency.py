@@ -71,10 +71,10 @@ class Latency(Measured):
 
     def lay(self, now: float) -> None:
         """Place title, axes and their numbers."""
-        line = self._line_height(style.TEXT)
+        line = self.line_height(style.TEXT)
         ticks = [(power, _milliseconds(power)) for power in self._scale.ticks]
         left = max(self.measure(words, style.TEXT) for _, words in ticks) + line + 20
-        bottom, top = 2 * line + 14, HEIGHT_OF_PANEL - self._line_height(style.TITLE)
+        bottom, top = 2 * line + 14, HEIGHT_OF_PANEL - self.line_height(style.TITLE)
         width = max(style.WIDTH - left - self._room - 26, 120)
         self._panel = left, bottom, width, top - bottom
         self._axes.set_xlim(0, self._rate_scale.top)
@@ -88,7 +88,7 @@ class Latency(Measured):
         for power, words in ticks:
             self._rule_y(power, words)
         self._axis_words(say("figures_latency.axis"))
-        self._fix_text(
+        self.fix_text(
             style.TEXT, style.INK, line / 2 + 4, bottom + (top - bottom) / 2,
             say("figures_latency.unit"), ha="center", va="center", rotation=90,
         )  # fmt: skip
@@ -106,10 +106,10 @@ class Latency(Measured):
                     words = self._label(name, part, style.duration(10 ** values[-1]))
                     labels.append((self._y(values[-1]), words, look.ink))
         left, bottom, width, height = self._panel
-        line = self._line_height(style.NAME) * 0.95
+        line = self.line_height(style.NAME) * 0.95
         at = style.spread([y for y, _, _ in labels], line, bottom - 4, bottom + height + 4)
         for y, (_, words, ink) in zip(at, labels, strict=True):
-            self._moving_text(ink, left + width + 12, y, words)
+            self.moving_name(ink, left + width + 12, y, words)
         return [*self._lines.values(), *self._texts[: self._texts_used]]
 
     def _line(self, name: str, part: str) -> Line2D:

@@ -5,12 +5,11 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.text import Text
 
 from lab_env.figures import scales, style
-from lab_env.figures.live import LiveFigure
+from lab_env.figures.page import Page
 from lab_env.figures.stencil import Stencils, Words
-from lab_env.figures.style import HEIGHT, UNITS_PER_POINT, WIDTH
+from lab_env.figures.style import HEIGHT, WIDTH
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
 
@@ -47,7 +46,7 @@ class Bar(NamedTuple):
     high: float = 0.0
 
 
-class Partitions(LiveFigure):
+class Partitions(Page):
     """A bar for each partition, 0 at the top, from its oldest record kept to its end.
 
     Where retention has removed records the bar begins later, and a hollow one stands before it.
@@ -62,7 +61,7 @@ class Partitions(LiveFigure):
     def __init__(self, stage, topic: str, scale: float = 1.0):
         super().__init__(stage, ("partitions", topic), scale)
         self._topic = topic
-        self._title_words = say("figures.partitions_title", topic=topic)
+        self.title = say("figures.partitions_title", topic=topic)
         self._origin = stage.journal.now()
         self._read = max(len(stage.observer.samples) - 6, 0)
         self._extents: dict[int, Extent] = {}
@@ -154,12 +153,7 @@ class Partitions(LiveFigure):
 
     def build(self, figure) -> None:
         """Make the axes and what every frame uses again: three sets of bars, and a few texts."""
-        self._fixed: list = []
-        axes = self._axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="none")
-        for side, spine in axes.spines.items():
-            spine.set(visible=side in ("left", "bottom"), color=style.RULE, linewidth=1)
-        axes.grid(False)
-        axes.set_axisbelow(True)
+        axes = self._axes = self.axes(figure)
         axes.tick_params(which="both", color=style.RULE, labelsize=0, width=1)
         axes.tick_params(axis="y", length=0)
 
@@ -207,36 +201,33 @@ class Partitions(LiveFigure):
 
     def lay(self, now: float) -> None:
         """Place title, axes, ticks, and the names of the rows: all of them, or every nth."""
-        for artist in self._fixed:
-            artist.remove()
-        self._fixed = []
+        self.clear()
         names = self._row_names()
-        line = self._line_height(style.TEXT)
+        line = self.line_height(style.TEXT)
         widest = max((self.measure(name, style.TEXT) for name in names), default=0.0)
         left = max(widest + 17 + line + 6, 40)
-        top = HEIGHT - self._line_height(style.TITLE) - line - 20
+        top = HEIGHT - self.line_height(style.TITLE) - line - 20
         bottom = 2 * line + 14
         self._panel = left, bottom, WIDTH - left - self._value_width - 24, top - bottom
         self._lay_axes(len(names))
-        title = self._title()
-        needs = self.measure(title, style.TITLE, "bold")
-        x = max(min(left, WIDTH - 8 - needs), 8)
-        self._fix(self._text(style.TITLE, style.INK, x, HEIGHT - 8, title, weight="bold", va="top"))
-        self._note_at = HEIGHT - self._line_height(style.TITLE) - 10
+        self.fix_title(left)
+        self._note_at = HEIGHT - self.line_height(style.TITLE) - 10
         rows = max(len(names), 1)
         self._every = ceil(line / (self._panel[3] / rows))
         for row, name in enumerate(names):
             if row % self._every == 0:
-                self._fix(
-                    self._text(style.TEXT, style.SOFT, left - 9, self._y(row), name, ha="right")
-                )
+                self.fix_text(style.TEXT, style.SOFT, left - 9, self._y(row), name, ha="right")
         words = say(f"figures.partitions_{'rows' if self._summarised else 'row'}")
-        self._fix(
-            self._text(
-                style.TEXT, style.INK, line / 2 + 4, bottom + (top - bottom) / 2, words,
-                ha="center", va="center", rotation=90,
-            )
-        )  # fmt: skip
+        self.fix_text(
+            style.TEXT,
+            style.INK,
+            line / 2 + 4,
+            bottom + (top - bottom) / 2,
+            words,
+            ha="center",
+            va="center",
+            rotation=90,
+        )
 
     def _lay_axes(self, rows: int) -> None:
         left, bottom, width, height = self._panel
@@ -250,11 +241,9 @@ class Partitions(LiveFigure):
         for tick in ticks:
             rule = axes.axvline(tick, color=style.GRID, lw=1, zorder=0.5)
             text = style.number(tick)
-            self._fix(rule)
-            self._fix(
-                self._text(
-                    style.TEXT, style.SOFT, self._x(tick), bottom - 8, text, ha="center", va="top"
-                )
+            self.fix(rule)
+            self.fix_text(
+                style.TEXT, style.SOFT, self._x(tick), bottom - 8, text, ha="center", va="top"
             )
         key = "partitions_axis"
         if self._summarised:
@@ -264,8 +253,8 @@ class Partitions(LiveFigure):
         words, at = say(f"figures.{key}", size=self._summarised), left + width / 2
         half = self.measure(words, style.TEXT) / 2
         at = min(max(at, half + 6), WIDTH - half - 6)
-        lower = bottom - 8 - self._line_height(style.TEXT)
-        self._fix(self._text(style.TEXT, style.INK, at, lower, words, ha="center", va="top"))
+        lower = bottom - 8 - self.line_height(style.TEXT)
+        self.fix_text(style.TEXT, style.INK, at, lower, words, ha="center", va="top")
 
     def _fitting_ticks(self, width: float) -> list[float]:
         """Return the ticks, or every second, third ... of them if their numbers would touch."""
@@ -276,13 +265,6 @@ class Partitions(LiveFigure):
             if len(some) < 2 or (widest + 14) * (len(ticks) - 1) <= width * step:
                 return some
         return ticks[:1]
-
-    def _title(self) -> str:
-        """Return the title, without its middle if it is too long for the picture."""
-        title = self._title_words
-        while len(title) > 12 and self.measure(title, style.TITLE, "bold") > WIDTH - 16:
-            title = style.shorten(self._title_words, len(title) - 2)
-        return title
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -310,7 +292,7 @@ class Partitions(LiveFigure):
         x = max(min(self._panel[0], WIDTH - 8 - self._width(note)), 8)
         self._numbers.clear()
         font, dpi = self.font(style.NAME), self._figure.dpi
-        middle = self._note_at - self._line_height(style.NAME) / 2 + 4
+        middle = self._note_at - self.line_height(style.NAME) / 2 + 4
         self._numbers.number(note, font, dpi, self._note_ink(now), x, middle)
         for row, words, x in self._values(bars):
             self._numbers.number(words, font, dpi, style.INK, x, self._y(row))
@@ -377,7 +359,7 @@ class Partitions(LiveFigure):
         if any(extent.start for extent in extents.values()):
             parts.append(say("figures.partitions_removed", **self._sums()))
         seconds = f"{now - self._origin:,.0f}"
-        return say("figures.tell", title=self._title_words, seconds=seconds, parts=", ".join(parts))
+        return say("figures.tell", title=self.title, seconds=seconds, parts=", ".join(parts))
 
     def _kept_of(self, partition: int) -> int:
         return self._extents[partition].kept
@@ -399,20 +381,6 @@ class Partitions(LiveFigure):
     def _y(self, row: float) -> float:
         _, bottom, _, height = self._panel
         return bottom + height * (1 - (row + 0.5) / max(len(self._row_names()), 1))
-
-    def _line_height(self, size: float) -> float:
-        return size * self.scale * UNITS_PER_POINT * 1.2
-
-    def _fix(self, artist) -> None:
-        self._fixed.append(artist)
-
-    def _text(
-        self, size: float, colour: str, x: float, y: float, words: str, *, weight="normal", **more
-    ) -> Text:
-        return self._figure.text(
-            x / WIDTH, y / HEIGHT, words, color=colour, fontproperties=self.font(size, weight),
-            parse_math=False, usetex=False, **({"va": "center_baseline", "ha": "left"} | more),
-        )  # fmt: skip
 
     def _width(self, words: str) -> float:
         """Return how wide words with numbers can get, in units; measured once for each length."""

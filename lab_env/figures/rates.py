@@ -3,18 +3,17 @@
 from statistics import median
 
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.text import Text
 
 from lab_env.figures import scales, style
-from lab_env.figures.live import LiveFigure
-from lab_env.figures.style import HEIGHT, UNITS_PER_POINT, WIDTH
+from lab_env.figures.page import Page
+from lab_env.figures.style import HEIGHT, WIDTH
 from lab_env.messages import say
 
 NEEDS = ("records_per_second", "megabytes_per_second", "p50_ms", "p99_ms")
 MOST_ROWS = 14  # settings that have a bar; of more, the newest
 
 
-class Measured(LiveFigure):
+class Measured(Page):
     """A picture of what `lab_env.measuring` reports: a row a run, from now on.
 
     A subclass lays out `_panel` (left, bottom, width, height in units) and draws in `move`.
@@ -26,7 +25,7 @@ class Measured(LiveFigure):
 
     def __init__(self, stage, key: tuple, title: str, scale: float = 1.0):
         super().__init__(stage, key, scale)
-        self._title_words = title
+        self.title = title
         self._read = len(stage.reports.rows)
         self._origin = stage.journal.now()
         self._runs: dict[str, list[dict]] = {}  # by the name of what was measured
@@ -45,54 +44,41 @@ class Measured(LiveFigure):
         return bool(runs)
 
     def build(self, figure) -> None:
-        """Make the axes, and the list of texts that every frame uses again."""
-        self._fixed: list = []
-        self._texts: list[Text] = []
-        self._texts_used = 0
-        axes = self._axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="none")
-        for side, spine in axes.spines.items():
-            spine.set(visible=side in ("left", "bottom"), color=style.RULE, linewidth=1)
-        axes.grid(False)
-        axes.set_axisbelow(True)
-        axes.set(xticks=[], yticks=[])
+        """Make the axes."""
+        self._axes = self.axes(figure)
+        self._axes.set(xticks=[], yticks=[])
 
     def _place(self) -> None:
         """Put the axes where the panel is, and the title above it; drop what was fixed before."""
-        for artist in self._fixed:
-            artist.remove()
-        self._fixed = []
+        self.clear()
         left, bottom, width, height = self._panel
         self._axes.set_position((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
-        title = self._title_words
-        while len(title) > 12 and self.measure(title, style.TITLE, "bold") > WIDTH - 16:
-            title = style.shorten(self._title_words, len(title) - 2)
-        at = max(min(left, WIDTH - 8 - self.measure(title, style.TITLE, "bold")), 8)
-        self._fix_text(style.TITLE, style.INK, at, HEIGHT - 8, title, weight="bold", va="top")
+        self.fix_title(left)
 
     def _rule_x(self, value: float, words: str) -> None:
         """Draw a line of the grid across the panel, with its number below."""
-        self._fixed.append(self._axes.axvline(value, color=style.GRID, lw=1, zorder=0.5))
+        self.fix(self._axes.axvline(value, color=style.GRID, lw=1, zorder=0.5))
         x, below = self._x(value), self._panel[1] - 7
-        self._fix_text(style.TEXT, style.SOFT, x, below, words, ha="center", va="top")
+        self.fix_text(style.TEXT, style.SOFT, x, below, words, ha="center", va="top")
 
     def _rule_y(self, value: float, words: str) -> None:
-        self._fixed.append(self._axes.axhline(value, color=style.GRID, lw=1, zorder=0.5))
+        self.fix(self._axes.axhline(value, color=style.GRID, lw=1, zorder=0.5))
         at = self._panel[0] - 7
-        self._fix_text(style.TEXT, style.SOFT, at, self._y(value), words, ha="right")
+        self.fix_text(style.TEXT, style.SOFT, at, self._y(value), words, ha="right")
 
     def _axis_words(self, words: str) -> None:
         """Write what the x axis is, below its numbers."""
         left, bottom, width, _ = self._panel
         half = self.measure(words, style.TEXT) / 2
         at = min(max(left + width / 2, half + 6), WIDTH - half - 6)
-        below = bottom - 9 - self._line_height(style.TEXT)
-        self._fix_text(style.TEXT, style.INK, at, below, words, ha="center", va="top")
+        below = bottom - 9 - self.line_height(style.TEXT)
+        self.fix_text(style.TEXT, style.INK, at, below, words, ha="center", va="top")
 
     def tell(self, now: float) -> str:
         """Say what was measured, one by one."""
         parts = [self._one(name) for name in self._runs] or [say("figures.nothing_yet")]
         seconds = f"{now - self._origin:,.0f}"
-        return say("figures.tell", title=self._title_words, seconds=seconds, parts="; ".join(parts))
+        return say("figures.tell", title=self.title, seconds=seconds, parts="; ".join(parts))
 
     def _one(self, name: str) -> str:
         """Return what is said of one setting."""
@@ -109,28 +95,6 @@ class Measured(LiveFigure):
         _, bottom, _, height = self._panel
         low, high = self._axes.get_ylim()
         return bottom + (value - low) / (high - low) * height
-
-    def _line_height(self, size: float) -> float:
-        return size * self.scale * UNITS_PER_POINT * 1.2
-
-    def _fix_text(self, size: float, colour: str, x: float, y: float, words: str, **more) -> None:
-        self._fixed.append(self._text(size, colour, x, y, words, **more))
-
-    def _text(
-        self, size: float, colour: str, x: float, y: float, words: str, *, weight="normal", **more
-    ) -> Text:
-        return self._figure.text(
-            x / WIDTH, y / HEIGHT, words, color=colour, fontproperties=self.font(size, weight),
-            parse_math=False, usetex=False, **({"va": "center_baseline", "ha": "left"} | more),
-        )  # fmt: skip
-
-    def _moving_text(self, colour: str, x: float, y: float, words: str) -> None:
-        """Write a text in this frame only."""
-        if self._texts_used == len(self._texts):
-            self._texts.append(self._text(style.NAME, colour, 0, 0, "", animated=True))
-        text = self._texts[self._texts_used]
-        self._texts_used += 1
-        text.set(text=words, color=colour, position=(x / WIDTH, y / HEIGHT))
 
 
 class Rates(Measured):
@@ -170,9 +134,9 @@ class Rates(Measured):
     def lay(self, now: float) -> None:
         """Place title, axis and the names of the settings."""
         names = [style.shorten(name, 34) for name in self._names]
-        line = self._line_height(style.TEXT)
+        line = self.line_height(style.TEXT)
         left = max((self.measure(one, style.NAME) for one in names), default=0.0) + 22
-        bottom, top = 2 * line + 14, HEIGHT - self._line_height(style.TITLE) - 18
+        bottom, top = 2 * line + 14, HEIGHT - self.line_height(style.TITLE) - 18
         self._panel = left, bottom, max(WIDTH - left - self._room - 26, 80), top - bottom
         self._axes.set_xlim(0, self._scale.top)
         self._axes.set_ylim(max(len(names), 1) - 0.5, -0.5)  # the first one is the highest
@@ -183,7 +147,7 @@ class Rates(Measured):
         for tick in ticks[::step]:
             self._rule_x(tick, style.number(tick))
         for row, name in enumerate(names):
-            self._fix_text(style.NAME, style.INK, left - 9, self._y(row), name, ha="right")
+            self.fix_text(style.NAME, style.INK, left - 9, self._y(row), name, ha="right")
         self._axis_words(say("figures_rates.axis"))
 
     def move(self, now: float) -> list:
@@ -202,9 +166,7 @@ class Rates(Measured):
             [[(min(of), row), (max(of), row)] for row, of in spread if len(of) > 1]
         )
         for row, of in spread:
-            self._moving_text(
-                style.INK, self._x(max(of)) + 8, self._y(row), self._value(names[row])
-            )
+            self.moving_name(style.INK, self._x(max(of)) + 8, self._y(row), self._value(names[row]))
         return [self._bars, self._whiskers, *self._texts[: self._texts_used]]
 
     def _rates(self, name: str) -> list[float]:

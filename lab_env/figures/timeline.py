@@ -9,9 +9,10 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
 
 from lab_env.figures import marks, scales, style
-from lab_env.figures.live import LiveFigure, Stage
+from lab_env.figures.live import Stage
+from lab_env.figures.page import Page
 from lab_env.figures.series import Series
-from lab_env.figures.style import HEIGHT, UNITS_PER_POINT, WIDTH
+from lab_env.figures.style import HEIGHT, WIDTH
 from lab_env.journal import Mark
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
@@ -57,7 +58,7 @@ class Name(NamedTuple):
     colour: str
 
 
-class TimeFigure(LiveFigure):
+class TimeFigure(Page):
     """A picture over the seconds since it began.
 
     A subclass sets `title` and `panels`, takes in `take` and `take_report`, says the limits of its
@@ -70,7 +71,6 @@ class TimeFigure(LiveFigure):
         groups: whose offsets are drawn, so that an outage of one is told.
     """
 
-    title = ""
     samples_matter = True  # whether it speaks of an observer that gets no answer
 
     def __init__(self, stage: Stage, key: tuple, scale: float = 1.0, groups: Iterable[str] = ()):
@@ -176,16 +176,9 @@ class TimeFigure(LiveFigure):
 
     def build(self, figure) -> None:
         """Make the panels and what every frame uses again."""
-        self._fixed: list = []  # artists that `lay` makes anew
-        self._texts: list[Text] = []  # a pool for names at line ends
-        self._texts_used = 0
         self._title = self.text(style.TITLE, style.INK, weight="bold", va="top")
         for panel in self.panels:
-            axes = panel.axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="none")
-            for side, spine in axes.spines.items():
-                spine.set(visible=side in ("left", "bottom"), color=style.RULE, linewidth=1)
-            axes.set_axisbelow(True)
-            axes.grid(False)
+            axes = panel.axes = self.axes(figure)
             axes.tick_params(which="both", color=style.RULE, labelsize=0, width=1)
             axes.tick_params(which="minor", length=2)
 
@@ -205,9 +198,7 @@ class TimeFigure(LiveFigure):
 
     def lay(self, now: float) -> None:
         """Place title, panels, ticks, grid and marks."""
-        for artist in self._fixed:
-            artist.remove()
-        self._fixed = []
+        self.clear()
         low, high = self._window
         for series in self.series:
             series.trim(self.origin + low)
@@ -238,7 +229,7 @@ class TimeFigure(LiveFigure):
         needs = self.measure(self.title, style.TITLE, "bold")
         begin = max(min(left, WIDTH - 6 - needs), 8)
         self._title.set_position((begin / WIDTH, (HEIGHT - 8) / HEIGHT))
-        self._title.set_text(self._fitting_title(WIDTH - 6 - begin))
+        self._title.set_text(self.fitting_title(WIDTH - 6 - begin))
         self._strip = top + 2
 
         gap = 16.0
@@ -252,13 +243,6 @@ class TimeFigure(LiveFigure):
             above = panel.bottom - gap
             self._lay_panel(panel, low, high, last=panel is self.panels[-1], label_left=line)
         self._lay_marks(now, line)
-
-    def _fitting_title(self, width: float) -> str:
-        """Return the title, without its middle if it is too long for the picture."""
-        title = self.title
-        while len(title) > 12 and self.measure(title, style.TITLE, "bold") > width:
-            title = style.shorten(self.title, len(title) - 2)
-        return title
 
     def _lay_panel(
         self, panel: Panel, low: int, high: int, *, last: bool, label_left: float
@@ -390,41 +374,6 @@ class TimeFigure(LiveFigure):
     def x(self, time: float) -> float:
         """Return where a time stands, in units."""
         return self._x0 + (time - self.origin - self._window[0]) * self._x_unit
-
-    def line_height(self, size: float) -> float:
-        """Return the height of a line of text, in units."""
-        return size * self.scale * UNITS_PER_POINT * 1.2
-
-    def fix(self, artist) -> None:
-        """Keep an artist until axes, ticks or marks are placed anew."""
-        self._fixed.append(artist)
-
-    def text(
-        self,
-        size: float,
-        colour: str,
-        x: float = 0.0,
-        y: float = 0.0,
-        words: str = "",
-        *,
-        weight: str = "normal",
-        animated: bool = False,
-        **more: object,
-    ) -> Text:
-        """Return a text at a place in units; names are never taken for mathematics."""
-        return self._figure.text(
-            x / WIDTH, y / HEIGHT, words,
-            color=colour, fontproperties=self.font(size, weight), parse_math=False,
-            usetex=False, animated=animated, **({"va": "center_baseline", "ha": "left"} | more),
-        )  # fmt: skip
-
-    def moving_name(self, colour: str, x: float, y: float, words: str) -> None:
-        """Write a name in this frame only."""
-        if self._texts_used == len(self._texts):
-            self._texts.append(self.text(style.NAME, colour, animated=True))
-        text = self._texts[self._texts_used]
-        self._texts_used += 1
-        text.set(text=words, color=colour, position=(x / WIDTH, y / HEIGHT))
 
     def line(self, panel: Panel, colour: str, **more: object) -> Line2D:
         """Return a line in the house style that moves."""
