@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from lesson import lesson_to_its_end
 
 from lab_env import storage
 from lab_env.clusters import embedded, jars
@@ -49,6 +50,17 @@ def interruptible():
     """Let an Interrupt reach the tests: what a shell starts in the background ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def lesson(request, own_home):
+    """The lesson that a module names, as it is committed, to its end but for the last cell.
+
+    The module says ``NUMBER``, and ``TWICE = True`` to have each cell run twice.
+    """
+    module = request.module
+    with lesson_to_its_end(module.NUMBER, twice=getattr(module, "TWICE", False)) as opened:
+        yield opened
 
 
 def ours() -> set[int]:

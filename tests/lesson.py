@@ -62,6 +62,22 @@ class Lesson:
         self._next = max(self._next, exercise.check + 1)
         return Answer(self.output(exercise.check))
 
+    def refuses(self, number: int, code: str, hint: str, name: str = "") -> None:
+        """Work on an exercise in a wrong way, which must be told with a hint that teaches."""
+        answer = self.attempt(number, code)
+        assert not answer.passed, name
+        assert hint in answer.text, f"{name}: {answer.text}"
+
+    def accepts(self, number: int, code: str, name: str = "") -> None:
+        """Work on an exercise in a right way, which must pass."""
+        answer = self.attempt(number, code)
+        assert answer.passed, f"{name}: {answer.text}"
+
+    def accepts_its_solution(self, number: int) -> None:
+        """Put an exercise's solution in its place, and check it twice."""
+        self.accepts(number, self.solution(number))
+        self.accepts(number, "pass", "checked again")
+
     def solution(self, number: int) -> str:
         """Return the code of an exercise's solution."""
         return self.exercises[number - 1].solution

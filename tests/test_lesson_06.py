@@ -1,16 +1,8 @@
 """Lesson 06: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
-from lesson import lesson_to_its_end
 
 NUMBER = "06"
-
-
-@pytest.fixture(scope="module")
-def lesson(own_home):
-    """The lesson as it is committed, to its end but for the last cell."""
-    with lesson_to_its_end(NUMBER) as opened:
-        yield opened
 
 
 @pytest.mark.shares_a_lab
@@ -152,23 +144,18 @@ RIGHT_GATES = {
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_GATES)
 def test_a_wrong_gate_is_told_what_is_wrong(lesson, wrong):
-    code, hint = WRONG_GATES[wrong]
-    answer = lesson.attempt(1, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(1, *WRONG_GATES[wrong])
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_keeps_the_gate_in_its_group_and_may_be_checked_twice(lesson):
-    assert lesson.attempt(1, lesson.solution(1)).passed
-    assert lesson.attempt(1, "pass").passed
+    lesson.accepts_its_solution(1)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", RIGHT_GATES)
 def test_another_right_way_keeps_the_gate_in_its_group(lesson, right):
-    answer = lesson.attempt(1, RIGHT_GATES[right])
-    assert answer.passed, answer.text
+    lesson.accepts(1, RIGHT_GATES[right])
 
 
 NIGHT = """
@@ -233,23 +220,18 @@ RIGHT_NIGHTS = {
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_NIGHTS)
 def test_a_wrong_restart_is_told_what_is_wrong(lesson, wrong):
-    code, hint = WRONG_NIGHTS[wrong]
-    answer = lesson.attempt(2, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(2, *WRONG_NIGHTS[wrong])
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_restarts_in_place_and_may_be_checked_twice(lesson):
-    assert lesson.attempt(2, lesson.solution(2)).passed
-    assert lesson.attempt(2, "pass").passed
+    lesson.accepts_its_solution(2)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", RIGHT_NIGHTS)
 def test_another_right_way_restarts_in_place(lesson, right):
-    answer = lesson.attempt(2, RIGHT_NIGHTS[right])
-    assert answer.passed, answer.text
+    lesson.accepts(2, RIGHT_NIGHTS[right])
 
 
 @pytest.mark.shares_a_lab

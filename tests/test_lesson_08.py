@@ -1,16 +1,8 @@
 """Lesson 08: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
-from lesson import lesson_to_its_end
 
 NUMBER = "08"
-
-
-@pytest.fixture(scope="module")
-def lesson(own_home):
-    """The lesson as it is committed, to its end but for the last cell."""
-    with lesson_to_its_end(NUMBER) as opened:
-        yield opened
 
 
 @pytest.mark.shares_a_lab
@@ -224,10 +216,7 @@ def impatient(lesson):
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_COPES)
 def test_a_wrong_way_to_cope_is_told_what_is_wrong(lesson, impatient, wrong):
-    code, hint = WRONG_COPES[wrong]
-    answer = lesson.attempt(1, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(1, *WRONG_COPES[wrong])
 
 
 @pytest.mark.shares_a_lab
@@ -242,16 +231,13 @@ def test_a_slow_handler_is_told_of_before_long(lesson):
 
 @pytest.mark.shares_a_lab
 def test_the_solution_accounts_for_all_and_may_be_checked_twice(lesson):
-    answer = lesson.attempt(1, lesson.solution(1))
-    assert answer.passed, answer.text
-    assert lesson.attempt(1, "pass").passed
+    lesson.accepts_its_solution(1)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", RIGHT_COPES)
 def test_another_right_way_accounts_for_all(lesson, right):
-    answer = lesson.attempt(1, RIGHT_COPES[right])
-    assert answer.passed, answer.text
+    lesson.accepts(1, RIGHT_COPES[right])
 
 
 # -- exercise 2 -----------------------------------------------------------------------------
@@ -333,24 +319,18 @@ lab.until(lambda: len(billed()) == 6, seconds=20)
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_REPLAYS)
 def test_a_wrong_replay_is_told_what_is_wrong(lesson, impatient, wrong):
-    code, hint = WRONG_REPLAYS[wrong]
-    answer = lesson.attempt(2, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(2, *WRONG_REPLAYS[wrong])
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_replays_once_and_may_be_checked_twice(lesson):
-    answer = lesson.attempt(2, lesson.solution(2))
-    assert answer.passed, answer.text
-    assert lesson.attempt(2, "pass").passed
+    lesson.accepts_its_solution(2)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", RIGHT_REPLAYS)
 def test_another_right_way_replays_once(lesson, right):
-    answer = lesson.attempt(2, RIGHT_REPLAYS[right])
-    assert answer.passed, answer.text
+    lesson.accepts(2, RIGHT_REPLAYS[right])
 
 
 # -- what the lesson has to bear --------------------------------------------------------------

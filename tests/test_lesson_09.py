@@ -8,16 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from lesson import lesson_to_its_end, open_lesson
+from lesson import open_lesson
 
 NUMBER = "09"
-
-
-@pytest.fixture(scope="module")
-def lesson(own_home):
-    """The lesson as it is committed, to its end but for the last cell."""
-    with lesson_to_its_end(NUMBER) as opened:
-        yield opened
 
 
 @pytest.mark.shares_a_lab
@@ -167,24 +160,18 @@ def fast(topic, values):
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_FAST)
 def test_a_wrong_producer_is_told_what_is_wrong(lesson, wrong):
-    code, hint = WRONG_FAST[wrong]
-    answer = lesson.attempt(1, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(1, *WRONG_FAST[wrong])
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_beats_the_naive_producer_and_may_be_checked_twice(lesson):
-    answer = lesson.attempt(1, lesson.solution(1))
-    assert answer.passed, answer.text
-    assert lesson.attempt(1, "pass").passed
+    lesson.accepts_its_solution(1)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", [CONFLUENT, fast("batch_size=500_000", end="")])
 def test_another_right_way_beats_it_too(lesson, right):
-    answer = lesson.attempt(1, right)
-    assert answer.passed, answer.text
+    lesson.accepts(1, right)
 
 
 # -- exercise 2 ---------------------------------------------------------------------------------
@@ -256,24 +243,18 @@ producer.flush(20)
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", WRONG_LARGE)
 def test_a_record_that_does_not_get_through_is_told_where_it_stays(lesson, wrong):
-    code, hint = WRONG_LARGE[wrong]
-    answer = lesson.attempt(2, code)
-    assert not answer.passed
-    assert hint in answer.text
+    lesson.refuses(2, *WRONG_LARGE[wrong])
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_gets_the_timetable_through_and_may_be_checked_twice(lesson):
-    answer = lesson.attempt(2, lesson.solution(2))
-    assert answer.passed, answer.text
-    assert lesson.attempt(2, "pass").passed
+    lesson.accepts_its_solution(2)
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", RIGHT_LARGE)
 def test_another_right_way_gets_it_through(lesson, right):
-    answer = lesson.attempt(2, RIGHT_LARGE[right])
-    assert answer.passed, answer.text
+    lesson.accepts(2, RIGHT_LARGE[right])
 
 
 # -- what it must survive -----------------------------------------------------------------------
