@@ -139,7 +139,7 @@ def work(service, connection: dict, topic: str) -> None:
     consumer = KafkaConsumer(topic, group_id="billing", client_id=service.name, **connection)
     due = 0.0
     while service.running:
-        records = sum(map(len, consumer.poll(timeout_ms=100).values()))
+        records = sum(map(len, consumer.poll(timeout_ms=500).values()))
         if records and time.monotonic() >= due:
             due = time.monotonic() + 1 / REPORTS
             consumer.commit_async()

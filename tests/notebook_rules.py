@@ -14,6 +14,7 @@ from lab_env import lessons
 from lab_env.errors import LabError
 
 MOST_LINES = 25
+LEAST_POLL = 500  # ms; kafka-python 3.0.12 can leave a member that polls for less without its group
 MEDIAN_LINES = 4
 DECILE_LINES = 9
 PROSE = (0.40, 0.65)
@@ -226,7 +227,15 @@ def _bad_code(code: str) -> Iterator[str]:
             name = ast.unparse(node.func)
             if name in ("time.sleep", "sleep"):
                 yield f"{name} is no way to wait: wait for a condition (service.wait for work)"
+            elif name.endswith(".poll") and 0 < _milliseconds(node) < LEAST_POLL:
+                yield f"polls for less than {LEAST_POLL} ms: that can strand a member that joins"
             elif name == "input":
                 yield "input() stops a machine that runs the lesson"
             elif name in ("os.system", "subprocess.run") and "pip" in ast.unparse(node):
                 yield "installs packages: that is the environment's task"
+
+
+def _milliseconds(call: ast.Call) -> int:
+    """Return the ``timeout_ms`` of a call; 0 if it has none that can be read off."""
+    given = [word.value for word in call.keywords if word.arg == "timeout_ms"]
+    return given[0].value if given and isinstance(given[0], ast.Constant) else 0

@@ -317,7 +317,7 @@ def board(service, connection, topic, group):
     )
     count = 0
     while service.running:
-        batch = consumer.poll(timeout_ms=300, max_records=10)
+        batch = consumer.poll(timeout_ms=500, max_records=10)
         if service.settings["commit"] == "first":
             consumer.commit()
         for record in chain(*batch.values()):

@@ -279,7 +279,7 @@ def clerk(service, connection, topic, group):
     options = {"auto_offset_reset": "earliest", "enable_auto_commit": False}
     consumer = KafkaConsumer(topic, group_id=group, client_id="clerk", **options, **connection)
     while service.running:
-        for records in consumer.poll(timeout_ms=300, max_records=1).values():
+        for records in consumer.poll(timeout_ms=500, max_records=1).values():
             while service.settings["stuck"] and records[0].value == b"bad" and service.wait(0.1):
                 pass
             service.report(outcome="handled")

@@ -91,7 +91,7 @@ def test_a_topic_made_again_is_fresh(lab):
     with contextlib.closing(
         KafkaConsumer(topic, group_id="g", auto_offset_reset="earliest", **lab.connection)
     ) as consumer:
-        wait_until(lambda: consumer.poll(timeout_ms=200))
+        wait_until(lambda: consumer.poll(timeout_ms=500))
         consumer.commit()
     assert lab.topic("again", partitions=4) == topic
     assert len(lab.records(topic)) == 0

@@ -151,7 +151,7 @@ def reads(meter, connection, topic, records):
 
     consumer = KafkaConsumer(topic, **connection, auto_offset_reset="earliest")
     while meter.short_of(records):
-        for batch in consumer.poll(timeout_ms=300).values():
+        for batch in consumer.poll(timeout_ms=500).values():
             for record in batch:
                 meter.add(record.value)
     consumer.close()

@@ -244,6 +244,10 @@ BREACHES = {
         "does_nothing_that_hangs_or_hides: cell 4: time.sleep",
     ),
     "pip": (source(4, "%pip install x"), "does_nothing_that_hangs_or_hides: cell 4: installs"),
+    "a short poll": (
+        source(4, "consumer.poll(timeout_ms=300)"),
+        "does_nothing_that_hangs_or_hides: cell 4: polls for less than 500 ms",
+    ),
     "an endless loop": (
         source(4, "while True:\n    pass"),
         "does_nothing_that_hangs_or_hides: cell 4: while True",
