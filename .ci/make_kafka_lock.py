@@ -26,14 +26,25 @@ def resolve(endpoint: str, folder: Path) -> None:
     jgo.build(endpoint)
 
 
+def resolve_alone(artifact: str, folder: Path) -> None:
+    """Fetch one jar, and nothing of what its POM asks for."""
+    from jgo.maven import MavenContext
+
+    group, name, version = artifact.split(":")
+    context = MavenContext(repo_cache=folder / "repo")
+    context.project(group, name).at_version(version).artifact().resolve()
+
+
 def main(kafka: str, log4j: str) -> None:
     lines = {}
-    for endpoint in (
-        f"org.apache.kafka:kafka_2.13:{kafka}",
-        f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}",
+    for endpoint, fetch in (
+        (f"org.apache.kafka:kafka_2.13:{kafka}", resolve),
+        (f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}", resolve),
+        # the performance tools; what else they ask for (Connect) they need for other tools
+        (f"org.apache.kafka:kafka-tools:{kafka}", resolve_alone),
     ):
         with tempfile.TemporaryDirectory() as folder:
-            resolve(endpoint, Path(folder))
+            fetch(endpoint, Path(folder))
             repo = Path(folder) / "repo"
             for jar in repo.rglob("*.jar"):
                 version, artifact = jar.parent.name, jar.parent.parent.name

