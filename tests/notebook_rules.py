@@ -220,6 +220,7 @@ def _bad_code(code: str) -> Iterator[str]:
     if problem := _does_not_parse(plain):
         yield f"is not Python: {problem}"
         return
+    is_member = ".assign(" not in plain  # who takes its partitions itself has nothing to join
     for node in ast.walk(ast.parse(plain)):
         if isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and node.test.value:
             yield f"while {ast.unparse(node.test)} never ends by itself: give it a deadline"
@@ -227,7 +228,7 @@ def _bad_code(code: str) -> Iterator[str]:
             name = ast.unparse(node.func)
             if name in ("time.sleep", "sleep"):
                 yield f"{name} is no way to wait: wait for a condition (service.wait for work)"
-            elif name.endswith(".poll") and 0 < _milliseconds(node) < LEAST_POLL:
+            elif is_member and name.endswith(".poll") and 0 < _milliseconds(node) < LEAST_POLL:
                 yield f"polls for less than {LEAST_POLL} ms: that can strand a member that joins"
             elif name == "input":
                 yield "input() stops a machine that runs the lesson"

@@ -178,7 +178,7 @@ def test_another_right_way_beats_it_too(lesson, right):
 
 
 LARGE = """
-season, archivists = lab.topic("flights.season"TOPIC), lab.group("archive")
+season, archivists = fresh_season(TOPIC)
 top = READER
 limits = {"message.max.bytes": top, "fetch.max.bytes": top, "receive.message.max.bytes": top + 512}
 ARCHIVE
@@ -197,9 +197,7 @@ def large(
     archive="lab.service(archive, season, archivists, limits)",
     send="producer.send(season, timetable).get(timeout=10)",
 ):
-    code = LARGE.replace("TOPIC", topic and f", {topic}").replace(
-        "CLIENT", client and f", {client}"
-    )
+    code = LARGE.replace("TOPIC", topic).replace("CLIENT", client and f", {client}")
     code = code.replace("READER", str(reader)).replace("ARCHIVE", archive)
     return code.replace("SEND", send)
 
@@ -231,7 +229,7 @@ RIGHT_LARGE = {
         "compression_type='gzip', max_request_size=5_000_000", "", 1_000_000
     ),
     "another client": """
-season, archivists = lab.topic("flights.season", max_message_bytes=3_000_000), lab.group("archive")
+season, archivists = fresh_season(max_message_bytes=3_000_000)
 lab.service(archive, season, archivists, {})  # its defaults are large enough
 producer = confluent_kafka.Producer(SERVERS | {"message.max.bytes": 3_000_000})
 producer.produce(season, timetable)

@@ -3,12 +3,11 @@
 import ast
 import contextlib
 import json
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.errors import BadInputError, BrokerError
+from lab_env.observation import look
 from lab_env.observation.look import text_of, value_of
 
 if TYPE_CHECKING:
@@ -79,23 +78,8 @@ def _records(lab: "Lab", topic: str) -> "list[ConsumerRecord]":
         BadInputError: there is no such topic.
         BrokerError: the deadline passed.
     """
-    from kafka import KafkaConsumer, TopicPartition
-
-    deadline = time.monotonic() + SECONDS
-    found: list[ConsumerRecord] = []
-    with contextlib.closing(KafkaConsumer(**lab.connection)) as consumer:
-        places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-        if not places:
-            raise BadInputError("lab.no_such_topic", topic=topic)
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        consumer.seek_to_beginning(*places)
-        while any(consumer.position(place) < ends[place] for place in places):
-            if time.monotonic() > deadline:
-                raise BrokerError("lab.read_timeout", topic=topic, seconds=f"{SECONDS:.0f}")
-            for batch in consumer.poll(timeout_ms=200).values():
-                found += batch
-    return sorted(found, key=lambda record: (record.partition, record.offset))
+    records = look.raw(lab.connection, topic, seconds=SECONDS)
+    return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
 def _name(record: "ConsumerRecord") -> str:

@@ -3,12 +3,16 @@
 import contextlib
 import json
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lab_env.errors import BadInputError, BrokerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
+    from kafka.consumer.fetcher import ConsumerRecord
 
 RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
 
@@ -36,10 +40,39 @@ def records(
         BrokerError: the deadline passed.
     """
     import pandas as pd
+
+    rows = [
+        (
+            r.partition,
+            r.offset,
+            r.timestamp,
+            text_of(r.key),
+            value_of(r.value),
+            {name: text_of(value) for name, value in r.headers or ()},
+        )
+        for r in islice(raw(connection, topic, seconds=seconds), limit)
+    ]
+    frame = pd.DataFrame(rows, columns=RECORD_COLUMNS)
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
+    frame = frame.astype({"partition": "int64", "offset": "int64"})
+    return frame.sort_values(["partition", "offset"], ignore_index=True)
+
+
+def raw(connection: dict, topic: str, *, seconds: float = 30.0) -> "Iterator[ConsumerRecord]":
+    """Yield the records that ``topic`` holds now byte for byte, in order in each partition.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        topic: real name of the topic.
+        seconds: the deadline.
+
+    Raises:
+        BadInputError: there is no such topic.
+        BrokerError: the deadline passed.
+    """
     from kafka import KafkaConsumer, TopicPartition
 
     deadline = time.monotonic() + seconds
-    rows: list[tuple] = []
     consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
     with contextlib.closing(consumer):
         partitions = consumer.partitions_for_topic(topic)
@@ -48,30 +81,13 @@ def records(
         places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
         consumer.assign(places)
         ends = consumer.end_offsets(places)
-        starts = consumer.beginning_offsets(places)
-        for place in places:
-            consumer.seek(place, starts[place])
+        consumer.seek_to_beginning(*places)
         # the position and not the count of records: markers and compaction leave gaps
-        while len(rows) < limit and any(consumer.position(p) < ends[p] for p in places):
+        while any(consumer.position(place) < ends[place] for place in places):
             if time.monotonic() > deadline:
                 raise BrokerError("lab.read_timeout", topic=topic, seconds=f"{seconds:.0f}")
-            for batch in consumer.poll(timeout_ms=200).values():
-                rows += [
-                    (
-                        r.partition,
-                        r.offset,
-                        r.timestamp,
-                        text_of(r.key),
-                        value_of(r.value),
-                        {name: text_of(value) for name, value in r.headers or ()},
-                    )
-                    for r in batch
-                    if r.offset < ends[TopicPartition(topic, r.partition)]
-                ]
-    frame = pd.DataFrame(rows[:limit], columns=RECORD_COLUMNS)
-    frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
-    frame = frame.astype({"partition": "int64", "offset": "int64"})
-    return frame.sort_values(["partition", "offset"], ignore_index=True)
+            for place, batch in consumer.poll(timeout_ms=200).items():
+                yield from (record for record in batch if record.offset < ends[place])
 
 
 def text_of(data: bytes | None) -> Any:
