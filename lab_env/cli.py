@@ -144,8 +144,11 @@ def clean(everything: bool) -> None:
     from lab_env import storage
     from lab_env.clusters import external
 
-    for name in external.clean():
-        click.echo(say("cli.clean_name", name=name))
+    try:
+        for name in external.clean():
+            click.echo(say("cli.clean_name", name=name))
+    except LabError as error:  # this machine can be cleaned all the same
+        click.echo(str(error), err=True)
     freed = storage.clean(everything=everything)
     for path, size in freed:
         click.echo(say("cli.clean_row", size=_megabytes(size), path=path))

@@ -143,7 +143,8 @@ def clean(*, everything: bool = False) -> list[tuple[Path, int]]:
     sweep()
     keep = set() if everything else {jars.folder()}
     for folder in (home() / "kafka").glob("*"):
-        if folder.is_dir() and folder not in keep:
+        # resolved as the lab's own is: a home behind a link would else lose the Kafka in use
+        if folder.is_dir() and folder.resolve() not in keep:
             freed.append((folder, size(folder)))
             shutil.rmtree(folder, ignore_errors=True)
     return freed

@@ -93,9 +93,10 @@ def shared_cluster(folder: Path, *, expired: bool = False) -> Iterator[Shared]:
         embedded.lay_out_node(place, 1, settings)
         command = embedded.java_command(place, aot=(f"-XX:AOTCache={embedded.aot_cache()}",))
         supervised.start("1", command, place, embedded.java_environment(), place / "console.log")
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         while not (embedded.answers(port) and embedded.answers(own)):
-            assert time.monotonic() < deadline, (place / "kafka.log").read_text()[-2000:]
+            said = [log.read_text()[-2000:] for log in place.glob("*.log")]
+            assert time.monotonic() < deadline, "\n".join(said)
             time.sleep(0.05)
         shared = Shared(port, own, folder / "ca.pem")
         _let_in(shared)

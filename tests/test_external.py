@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from secure import STUDENTS, shared_cluster
 
 from lab_env import Lab, doctor
-from lab_env.clusters import external, properties
+from lab_env.clusters import external, jars, properties
 from lab_env.errors import BadInputError, BrokerError
 from lab_env.secret import Secret
 
@@ -128,6 +128,34 @@ def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
     assert topics(shared) == ["ana.flights.lost"]
     assert external.clean() == ["ana.flights.lost"]
     assert topics(shared) == []
+
+
+def test_clean_says_that_the_cluster_cannot_be_reached_and_cleans_here(shared, monkeypatch):
+    for name, value in shared.variables("ana").items():
+        monkeypatch.setenv(name, value)
+    for wrong in ({"KAFKA_LAB_PASSWORD": "x"}, {"KAFKA_LAB_BOOTSTRAP": "127.0.0.1:1"}):
+        with monkeypatch.context() as patch:
+            for name, value in wrong.items():
+                patch.setenv(name, value)
+            done = subprocess.run(
+                [sys.executable, "-m", "lab_env.cli", "clean"],
+                capture_output=True, text=True, timeout=90,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "cluster at" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout
+        assert jars.bad_jars() == []  # the home of these tests is behind a link
+
+
+def test_the_doctor_changes_nothing_on_the_cluster(shared, monkeypatch):
+    for name, value in shared.variables("ana").items():
+        monkeypatch.setenv(name, value)
+    with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
+        admin.create_topics({"ana.kept": {}}, wait_for_metadata=True)
+        assert [finding.good for finding in doctor.existing()] == [True]
+        assert "ana.kept" in topics(shared)
+        admin.delete_topics(["ana.kept"])
 
 
 def test_faults_are_refused_with_a_sentence_and_the_lesson_goes_on(student, capsys):

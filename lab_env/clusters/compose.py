@@ -50,7 +50,7 @@ class Compose(Cluster):
 
     Raises:
         BadInputError: another number of brokers.
-        BrokerError: no engine, no image and no network, a port that is taken, too little memory.
+        BrokerError: no image and no network, a port that is taken, too little memory.
         StorageError: the lab's folder cannot be written.
     """
 
@@ -59,13 +59,10 @@ class Compose(Cluster):
     def __init__(self, brokers: int = 1, *, progress: bool = True):
         if brokers not in (1, 3):
             raise BadInputError("compose.brokers", brokers=brokers)
-        if why := engine.unavailable():
-            raise BrokerError("compose.cannot", why=why)
         self._closed = False
         self._states: dict[int, str] = {}
         self._services: dict[int, str] = {}
         self._asked: set[int] = set()  # nodes that somebody is just ending
-        self._why: dict[int, str] = {}
         self._events: subprocess.Popen | None = None
         self._joined = None
         self._added: list[str] = []
@@ -203,23 +200,19 @@ class Compose(Cluster):
         if not self._closed:
             for node, state in list(self._states.items()):
                 if state == "running":
-                    self._died(node, say("compose.engine_gone"))
+                    self._died(node)
 
     def _take(self, node: int, what: str) -> None:
         if what == "die":
-            if node in self._asked:
-                return
-            self._died(node, say("compose.container_died"))
-        elif what == "oom":
-            self._why[node] = say("compose.oom")
+            if node not in self._asked:
+                self._died(node)
         elif what == "pause":
             self._states[node] = "paused"
         elif what == "unpause" or (what.startswith("health_status") and "unhealthy" not in what):
             self._states[node] = "running"
 
-    def _died(self, node: int, why: str) -> None:
+    def _died(self, node: int) -> None:
         self._states[node] = "dead"
-        self._why.setdefault(node, why)
         if not self._closed:
             self.on_event("fail", node, say("clusters.mark_died", node=node))
 
@@ -276,7 +269,6 @@ class Compose(Cluster):
         """Start a broker's container again, on the port it had, with its volume."""
         service = self._check(node, "stopped", "dead")
         self._asked.discard(node)
-        self._why.pop(node, None)
         self._up(service)
         self._states[node] = "running"
         if self._events.poll() is not None:  # the engine was gone meanwhile

@@ -50,8 +50,7 @@ class External(Cluster):
         storage.sweep()
         self.folder = storage.new_lab_folder()
         try:
-            _reach(self.connection)
-            self._known = self._brokers(self._ask_first())
+            self._known = brokers_of(self.connection)
             if len(self._known) < brokers:
                 raise BrokerError("external.too_few", has=len(self._known), wants=brokers)
             self._asked_at = time.monotonic()
@@ -70,30 +69,13 @@ class External(Cluster):
 
     # -- who is there -----------------------------------------------------------------------
 
-    def _ask_first(self) -> dict:
-        """Return what the cluster tells of itself, or say what stands in the way."""
-        from kafka import KafkaAdminClient
-        from kafka.errors import KafkaError
-
-        from lab_env.clusters.ready import quiet_kafka
-
-        try:
-            with quiet_kafka(), contextlib.closing(KafkaAdminClient(**self.connection)) as admin:
-                return admin.describe_cluster()
-        except (KafkaError, OSError) as error:
-            raise _refused(self.connection) from error
-
-    @staticmethod
-    def _brokers(cluster: dict) -> dict[int, str]:
-        return {b["broker_id"]: f"{b['host']}:{b['port']}" for b in cluster["brokers"]}
-
     @property
     def nodes(self) -> dict[int, str]:
         """The state of each broker by node id: "running", or "dead" if the others miss it."""
         if not self._closed and time.monotonic() - self._asked_at > FRESH:
             self._asked_at = time.monotonic()
             with contextlib.suppress(BrokerError):
-                now = self._brokers(self._ask_first())
+                now = brokers_of(self.connection)
                 self._known |= now
                 self._alive = set(now)
         return {node: "running" if node in self._alive else "dead" for node in sorted(self._known)}
@@ -156,6 +138,33 @@ class External(Cluster):
             unlock(self._lock)
 
 
+def brokers_of(connection: dict) -> dict[int, str]:
+    """Return the address of each broker by node id, or say what stands in the way.
+
+    Raises:
+        BrokerError: nobody answers, or the certificate or the login is refused.
+    """
+    _reach(connection)
+    with _admin(connection) as admin:
+        found = admin.describe_cluster()["brokers"]
+    return {one["broker_id"]: f"{one['host']}:{one['port']}" for one in found}
+
+
+@contextlib.contextmanager
+def _admin(connection: dict):
+    """Have an admin client, whose errors are told in a sentence."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    from lab_env.clusters.ready import quiet_kafka
+
+    try:
+        with quiet_kafka(), contextlib.closing(KafkaAdminClient(**connection)) as admin:
+            yield admin
+    except (KafkaError, OSError) as error:
+        raise _refused(connection) from error
+
+
 def student() -> str:
     """Return what this student's names begin with: ``KAFKA_LAB_PREFIX``, else the login.
 
@@ -215,8 +224,10 @@ def remove(connection: dict, prefix: str, *, seconds: float = ASK_SECONDS) -> li
         connection: keyword arguments for any kafka-python client.
         prefix: at least two characters, the last of them a dot.
         seconds: after so long, what is left stays.
+
+    Raises:
+        BrokerError: the cluster does not answer.
     """
-    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
     if len(prefix) < 2 or not prefix.endswith("."):  # never everything
@@ -224,7 +235,7 @@ def remove(connection: dict, prefix: str, *, seconds: float = ASK_SECONDS) -> li
     deadline = time.monotonic() + seconds
     gone = []
     options = {**connection, "bootstrap_timeout_ms": max(int(1000 * seconds), 500)}
-    with contextlib.closing(KafkaAdminClient(**options)) as admin:
+    with _admin(options) as admin:
         with contextlib.suppress(KafkaError):
             groups = [g["group_id"] for g in admin.list_groups()]
             found = [group for group in groups if ours(group, prefix)]
@@ -245,10 +256,14 @@ def clean() -> list[str]:
     """Delete what this student's dead labs left on the cluster, if one is named; return the names.
 
     A lab that lives keeps what it has.
+
+    Raises:
+        BadInputError, BrokerError: the cluster cannot be used.
     """
     if not properties.named():
         return []
     connection, gone = properties.read().connection, []
+    _reach(connection)
     for prefix in prefixes(student()):
         lock = try_lock(storage.labs().parent / f"prefix-{prefix}lock")
         if lock is None:
@@ -304,12 +319,10 @@ def status() -> list[tuple[bool | None, str, str]]:
     if not properties.named():
         return []
     try:
-        lab = External()
+        connection, prefix = properties.read().connection, student()
+        count = len(brokers_of(connection))
     except (BadInputError, BrokerError) as error:
         return [(False, say("external.status_bad"), str(error))]
-    with contextlib.closing(lab):
-        address = ",".join(lab.connection["bootstrap_servers"])
-        count, prefix = len(lab.nodes), lab.prefix
-        return [
-            (True, say("external.status_good", address=address, count=count, prefix=prefix), "")
-        ]
+    address = ",".join(connection["bootstrap_servers"])
+    what = say("external.status_good", address=address, count=count, prefix=f"{prefix}.")
+    return [(True, what, "")]
