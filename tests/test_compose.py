@@ -12,11 +12,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import wait_until
 from kafka import KafkaConsumer, KafkaProducer
 
 from lab_env import Lab, clusters, doctor, storage
-from lab_env.clusters import compose, engine
+from lab_env.clusters import compose, embedded, engine
 from lab_env.errors import BadInputError, BrokerError
 
 pytestmark = pytest.mark.shares_a_lab
@@ -323,6 +324,30 @@ def test_the_files_are_what_a_careful_owner_would_copy(name):
         assert service["volumes"][0]["type"] == "volume"
         assert "zookeeper" not in json.dumps(service).lower()
         assert "dev/tcp" in service["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize(("name", "brokers"), [(compose.ONE, 1), (compose.THREE, 3)])
+def test_a_container_is_set_as_the_embedded_kafka_is(name, brokers):
+    """The same lesson takes the same time: what one waits for, the other does not wait longer."""
+    own = {"listeners", "advertised.listeners", "listener.security.protocol.map", "node.id",
+           "inter.broker.listener.name", "controller.quorum.voters", "log.dirs"}  # fmt: skip
+    embedded_settings = {
+        f"KAFKA_{key.upper().replace('.', '_')}": str(value)
+        for key, value in embedded.server_properties(
+            1, "broker,controller", 1, 2, "1@x:2", brokers
+        ).items()
+        if key not in own
+    }
+    services = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["services"]
+    assert len(services) == brokers
+    for service in services.values():
+        theirs = {key: str(value) for key, value in service["environment"].items()}
+        both = embedded_settings.keys() & theirs.keys()
+        assert {key: theirs[key] for key in both} == {key: embedded_settings[key] for key in both}
+        waited_for = [
+            key for key in embedded_settings if key.startswith(("KAFKA_GROUP", "KAFKA_LOG"))
+        ]
+        assert set(waited_for) <= theirs.keys()
 
 
 def test_plain_up_starts_one_broker():
