@@ -56,10 +56,11 @@ def interruptible():
 def lesson(request, own_home):
     """The lesson that a module names, as it is committed, to its end but for the last cell.
 
-    The module says ``NUMBER``, and ``TWICE = True`` to have each cell run twice.
+    The module says ``NUMBER``, and ``EACH_CELL_TWICE = True`` to have each cell run twice.
     """
     module = request.module
-    with lesson_to_its_end(module.NUMBER, twice=getattr(module, "TWICE", False)) as opened:
+    twice = getattr(module, "EACH_CELL_TWICE", False)
+    with lesson_to_its_end(module.NUMBER, twice=twice) as opened:
         yield opened
 
 

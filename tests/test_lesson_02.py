@@ -3,7 +3,7 @@
 import pytest
 
 NUMBER = "02"
-TWICE = True
+EACH_CELL_TWICE = True
 
 
 @pytest.mark.shares_a_lab

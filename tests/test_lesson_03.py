@@ -5,7 +5,7 @@ import pytest
 from lab_env import flights
 
 NUMBER = "03"
-TWICE = True
+EACH_CELL_TWICE = True
 
 
 @pytest.mark.shares_a_lab

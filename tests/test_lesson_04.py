@@ -7,7 +7,7 @@ import pytest
 from lab_env.observation import segments
 
 NUMBER = "04"
-TWICE = True
+EACH_CELL_TWICE = True
 
 
 @pytest.mark.shares_a_lab

@@ -156,10 +156,10 @@ TRANSACTION = {
     "AFTER": BY_TRANSACTION,
     "LAST": "producer.commit_transaction()",
 }
-TWICE = "they are new records"
+NEW_RECORDS = "they are new records"
 # what the student wrote, and what the answer must speak of
 WRONG_COUNTERS = {
-    "an idempotent producer": (counter(PRODUCER="enable_idempotence=True"), TWICE),
+    "an idempotent producer": (counter(PRODUCER="enable_idempotence=True"), NEW_RECORDS),
     "commits first": (
         counter(FIRST="consumer.commit()", LAST="pass"),
         "A commit before the work loses",
@@ -169,12 +169,12 @@ WRONG_COUNTERS = {
     "a transaction without the offsets": (
         counter(**TRANSACTION | {"AFTER": "pass", "LAST": "producer.commit_transaction(); "
                                  "consumer.commit()"}),
-        TWICE,
+        NEW_RECORDS,
     ),
     "a transaction, read back uncommitted": (
         counter(**TRANSACTION, KNOWN="{one.key.decode(): json.loads(one.value) "
                 "for one in read(totals)}"),
-        TWICE,
+        NEW_RECORDS,
     ),
     "commits the last offset": (
         counter(LAST=f"consumer.commit({NOT_THE_NEXT})"),
@@ -182,7 +182,7 @@ WRONG_COUNTERS = {
     ),
     "auto-commit": (
         counter(AUTO="enable_auto_commit=True, auto_commit_interval_ms=100", LAST="pass"),
-        TWICE,
+        NEW_RECORDS,
     ),
     "no power cut": (
         counter(RUN="lab.service(counter, exam_topic, totals, counters)"),
