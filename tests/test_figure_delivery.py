@@ -1,15 +1,11 @@
 """The picture of delivery: what is lost, what came twice; one test with a real lab."""
 
-import io
-import itertools
-
 import pytest
-from conftest import wait_until
-from PIL import Image
+from pictures import assert_readable, final, words_of_every_frame
 
 from lab_env import Lab
 from lab_env.errors import BadInputError
-from lab_env.figures import Show, style
+from lab_env.figures import Show
 from lab_env.figures.delivery import SETTLE, Lasting, Ledger
 from lab_env.journal import Journal, Mark
 from lab_env.observation.sample import GroupSample, Sample
@@ -211,11 +207,7 @@ class Bench:
 
     def end(self, figure, time: float):
         """Stop a picture at a time of the lab's clock, and wait for its last frame."""
-        self.journal.epoch -= time - self.journal.now()
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
-        return figure
+        return final(figure, self.journal, time)
 
 
 @pytest.fixture
@@ -251,24 +243,7 @@ def test_while_nobody_reports_the_sentence_says_so(bench):
 def test_words_do_not_touch_and_every_number_is_written_out(bench, scale):
     bench.show.scale = scale
     figure = bench.show.delivery(TOPIC, GROUP)
-    frames = []
-    draw = figure._draw
-
-    def note(now, fineness):
-        result = draw(now, fineness)
-        renderer = figure._figure.canvas.get_renderer()
-        moving = figure._texts[: figure._texts_used]
-        shown = [t for t in figure._figure.texts if t in moving or not t.get_animated()]
-        frames.append(
-            [
-                (t.get_text(), [side / fineness for side in t.get_window_extent(renderer).extents])
-                for t in shown
-                if t.get_text()
-            ]
-        )
-        return result
-
-    figure._draw = note
+    frames = words_of_every_frame(figure)
     bench.reports.append(report(8.0, 1, service="baggage", group="baggage"))
     for kind in ("start", "crash", "stop"):
         for time, name in ((9.0, "board-1"), (9.5, "baggage")):
@@ -279,17 +254,9 @@ def test_words_do_not_touch_and_every_number_is_written_out(bench, scale):
     words = [text for text, _ in frames[-1]]
     for name in ("produced", "handled", "committed", "lost", "twice"):
         assert sum(text.startswith(f"{name} ") for text in words) == 1, name
-    for (one, a), (two, b) in itertools.combinations(frames[-1], 2):
-        air = 0.15 * min(a[3] - a[1], b[3] - b[1])
-        apart = a[0] >= b[2] or b[0] >= a[2] or a[1] + air >= b[3] or b[1] + air >= a[3]
-        assert apart, f"{one!r} touches {two!r}"
-    for text, box in frames[-1]:
-        assert box[0] >= 0, text
-        assert box[2] <= style.WIDTH, text
+    assert_readable(figure, frames[-1])
     assert "board-1 crashes" in words
     assert not any(word in text for word in ("baggage", "starts", "stops") for text in words)
-    assert len(figure.png) <= 60_000
-    assert Image.open(io.BytesIO(figure.png)).size[0] >= style.WIDTH
 
 
 def test_bad_arguments_are_refused(bench):

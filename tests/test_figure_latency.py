@@ -1,12 +1,10 @@
 """The pictures of what was measured, fed with reports by hand; no broker."""
 
-import io
 import math
 
 import numpy as np
 import pytest
-from conftest import wait_until
-from PIL import Image
+from pictures import final, near
 
 from lab_env.figures import Show, style
 from lab_env.journal import Journal
@@ -40,22 +38,9 @@ def bench():
     made.show.close()
 
 
-def final(figure):
-    """Stop a picture, and wait for its last frame for as long as a busy machine takes."""
-    figure.stop()
-    wait_until(figure._ended.is_set, 30)
-    assert figure.error is None, figure.sentence
-    return figure
-
-
-def pixels(figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(figure.png)).convert("RGB")).astype(int)
-
-
 def columns_of(figure, colour: str) -> np.ndarray:
     """Return the columns in which a picture has about this colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.nonzero((abs(pixels(figure) - wanted).max(axis=2) <= 12).any(axis=0))[0]
+    return np.nonzero(near(figure, colour).any(axis=0))[0]
 
 
 def words_on(figure) -> list:

@@ -1,12 +1,9 @@
 """The picture of blocked partitions and outcomes: from samples made by hand, and a real lab."""
 
-import io
-import itertools
-
 import numpy as np
 import pytest
 from conftest import wait_until
-from PIL import Image
+from pictures import assert_readable, final, near, words_of_every_frame
 
 from lab_env import Lab
 from lab_env.errors import BadInputError
@@ -46,11 +43,7 @@ class Bench:
 
     def end(self, figure, time: float):
         """Stop a picture at a time of the lab's clock, and wait for its last frame."""
-        self.journal.epoch -= time - self.journal.now()
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
-        return figure
+        return final(figure, self.journal, time)
 
 
 @pytest.fixture
@@ -132,7 +125,9 @@ def test_a_block_has_its_colour_from_its_first_frame(bench):
     for time in every(begin + 1.5, begin + 10):
         bench.tell(time, {0: 11}, {0: 3})
     bench.end(figure, begin + 10.1)
-    assert reddish(figure.png) > 500  # pictures have few colours, and a new one needs its place
+    assert (
+        near(figure, style.VERMILLION, 30).sum() > 500
+    )  # pictures have few colours, and a new one needs its place
 
 
 def test_a_block_that_is_over_and_one_that_nobody_reads(bench):
@@ -202,13 +197,7 @@ def test_words_do_not_touch_however_many_partitions(bench, partitions, scale):
         bench.reports.append({"time": time, "service": "clerk", "outcome": "handled"})
         bench.reports.append({"time": time, "service": "clerk", "outcome": "skipped"})
     bench.end(figure, begin + 40.1)
-    assert len(figure.png) <= 60_000
-    for (one, a), (two, b) in itertools.combinations(frames[-1], 2):
-        apart = a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]
-        assert apart, f"{one!r} touches {two!r}"
-    for text, box in frames[-1]:
-        assert box[0] >= 0, text
-        assert box[2] <= style.WIDTH, text
+    assert_readable(figure, frames[-1])
 
 
 def test_what_is_out_of_sight_is_forgotten_and_still_counted(bench):
@@ -236,38 +225,6 @@ def test_what_is_out_of_sight_is_forgotten_and_still_counted(bench):
 def test_arguments_that_cannot_work_are_refused(bench, wrong):
     with pytest.raises(BadInputError):
         bench.show.outcomes(TOPIC, **{"group": GROUP} | wrong)
-
-
-def words_of_every_frame(figure) -> list:
-    """Return a list that gets, with every frame, the words on it with their boxes (units)."""
-    frames = []
-    draw = figure._draw
-
-    def note(now, fineness):
-        result = draw(now, fineness)
-        renderer = figure._figure.canvas.get_renderer()
-        found = []
-        for text in figure._figure.texts:
-            if text.get_text() and not text.get_animated():
-                box = text.get_window_extent(renderer)
-                air = 0.15 * min(box.height, box.width)
-                sides = box.x0 + 1, box.y0 + air, box.x1 - 1, box.y1 - air
-                found.append((text.get_text(), tuple(side / fineness for side in sides)))
-        half = 0.36 * style.NAME * figure.scale * style.UNITS_PER_POINT
-        for text, x, y, width in figure._words.written:
-            found.append((text, (x, y - half, x + width, y + half)))
-        frames.append(found)
-        return result
-
-    figure._draw = note
-    return frames
-
-
-def reddish(png: bytes) -> int:
-    """Return how many pixels of a picture are vermillion."""
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    wanted = [int(style.VERMILLION[i : i + 2], 16) for i in (1, 3, 5)]
-    return int((np.abs(pixels - wanted).max(axis=2) < 30).sum())
 
 
 # -- with a real Kafka ------------------------------------------------------------------------
@@ -312,6 +269,4 @@ def test_one_bad_record_blocks_its_partition_until_somebody_lets_it_go():
         clerks.set(stuck=False)
         assert lab.until(lambda: "handled: 20" in figure.sentence, 60)
         assert lab.until(lambda: "partition 0 was blocked for up to" in figure.sentence, 60)
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
+        final(figure)

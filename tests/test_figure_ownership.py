@@ -1,17 +1,15 @@
 """The picture of who owns which partition, fed with samples by hand; one test with a real lab."""
 
-import io
-import itertools
 import time
 
 import numpy as np
 import pytest
 from conftest import wait_until
-from PIL import Image
+from pictures import assert_readable, final, near, words_of_every_frame
 
 from lab_env import Lab
 from lab_env.errors import BadInputError
-from lab_env.figures import Show, bars, style
+from lab_env.figures import Show, bars
 from lab_env.figures.tenure import FIRST, NOBODY, UNKNOWN, UNTOLD, Tenure
 from lab_env.journal import Journal, Mark
 from lab_env.observation.sample import GroupSample, Sample
@@ -74,7 +72,7 @@ class Bench:
         self.run(STEP)
         figure = self.show.ownership(TOPIC, groups, **more)
         self.time = self.journal.now()
-        figure.words = words_of_every_frame(figure)
+        figure.words = words_of_every_frame(figure, words_on_bars(figure))
         return figure
 
     def mark(self, text: str, kind: str, subject: str) -> None:
@@ -82,11 +80,7 @@ class Bench:
 
     def end(self, figure):
         """Stop a picture at the time of the last sample, and wait for its last frame."""
-        self.journal.epoch -= self.time - self.journal.now()
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
-        return figure
+        return final(figure, self.journal, self.time)
 
 
 @pytest.fixture
@@ -96,50 +90,17 @@ def bench():
     made.show.close()
 
 
-def words_of_every_frame(figure) -> list:
-    """Return a list that gets, with every frame, the words on it with their boxes (pixels)."""
-    frames = []
-    draw = figure._draw
+def words_on_bars(figure):
+    """Return what tells the words on the bars, and their boxes in pixels."""
 
-    def note(now, fineness):
-        result = draw(now, fineness)
-        renderer = figure._figure.canvas.get_renderer()
-        fixed = [t for t in figure._figure.texts if t.get_text() and not t.get_animated()]
-        found = [(t.get_text(), shrunk(t.get_window_extent(renderer).extents)) for t in fixed]
-        for text, x, y, width in figure._words.written:
-            half = 0.4 * style.NAME * figure.scale * style.UNITS_PER_POINT
-            box = (x, y - half, x + width, y + half)
-            found.append((text, tuple(side * fineness for side in box)))
+    def tell(fineness):
         for block in figure._blocks:
             top = block.artist.bottom + block.bars.pixels.shape[0] - block.bars._band / 2
             for text, left, width in block.bars.written:
                 left += block.artist.left
-                found.append((text, (left, top - 8, left + width, top + 8)))
-        frames.append(found)
-        return result
+                yield text, (left, top - 8, left + width, top + 8)
 
-    figure._draw = note
-    return frames
-
-
-def shrunk(box):
-    left, bottom, right, top = box
-    air = 0.15 * min(top - bottom, right - left)
-    return left + 1, bottom + air, right - 1, top - air
-
-
-def overlap(a, b) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def pixels(figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(figure.png)).convert("RGB")).astype(int)
-
-
-def near(figure, colour: str) -> np.ndarray:
-    """Return which pixels of a picture have about this colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return abs(pixels(figure) - wanted).max(axis=2) <= 14
+    return tell
 
 
 def texts(figure) -> list[str]:
@@ -195,7 +156,7 @@ def test_a_group_that_never_settles_keeps_a_readable_picture(bench):
     bench.end(figure)
     assert "rebalances so far: 60" in figure.sentence
     assert any(text.startswith("truck-1") for text in texts(figure))  # no bar has room for it
-    assert_readable(figure)
+    assert_readable(figure, figure.words[-1])
 
 
 def test_partitions_that_nobody_owns_are_grey_and_idle_members_are_named(bench):
@@ -337,23 +298,10 @@ def test_two_groups_have_a_block_each(bench):
         assert words in texts(figure)
     assert "group refuel (classic protocol): truck-1 owns 0-5" in figure.sentence
     assert "group board (new protocol): gate-1 owns 0-2, gate-2 owns 3-5" in figure.sentence
-    assert_readable(figure)
+    assert_readable(figure, figure.words[-1])
 
 
 # -- sizes ------------------------------------------------------------------------------------
-
-
-def assert_readable(figure):
-    assert len(figure.png) <= 60_000
-    width, height = Image.open(io.BytesIO(figure.png)).size
-    frame = figure.words[-1]
-    for (one, a), (two, b) in itertools.combinations(frame, 2):
-        assert not overlap(a, b), f"{one!r} touches {two!r}"
-    for text, (left, bottom, right, top) in frame:
-        assert left >= 0, text
-        assert right <= width, text
-        assert bottom >= 0, text
-        assert top <= height, text
 
 
 @pytest.mark.parametrize(("scale", "lag"), [(1.0, True), (1.5, True), (1.25, False)])
@@ -381,7 +329,7 @@ def test_words_do_not_touch_however_many(partitions, members, groups, scale, lag
             bench.group(name, members=[f"{name}-{k + 2}" for k in range(members)])
         bench.run(9)
         bench.end(figure)
-        assert_readable(figure)
+        assert_readable(figure, figure.words[-1])
         if partitions == 600:
             assert any("600 partitions, several to a line" in text for text in texts(figure))
     finally:
@@ -554,9 +502,7 @@ def test_three_members_join_and_one_crashes():
         lab.services["truck-2"].crash()
         assert lab.until(lambda: owners() == {"truck-1", "truck-3"}, 60)
         time.sleep(1.5)
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
+        final(figure)
         assert "truck-1 owns" in figure.sentence
         assert "truck-2" not in figure.sentence
         assert figure._blocks[0].tenure.count >= 1

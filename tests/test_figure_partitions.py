@@ -1,14 +1,10 @@
 """The picture of a topic's partitions, fed with samples by hand; no broker."""
 
-import io
-import itertools
 import random
 
-import numpy as np
 import pytest
 from conftest import wait_until
-from matplotlib.transforms import Bbox
-from PIL import Image
+from pictures import assert_readable, final, near, words_of_every_frame
 
 from lab_env.errors import BadInputError
 from lab_env.figures import Show, partitions, style
@@ -62,22 +58,9 @@ def bench():
     made.show.close()
 
 
-def final(figure):
-    """Stop a picture, and wait for its last frame for as long as a busy machine takes."""
-    figure.stop()
-    wait_until(figure._ended.is_set, 30)
-    assert figure.error is None, figure.sentence
-    return figure
-
-
-def pixels(figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(figure.png)).convert("RGB")).astype(int)
-
-
 def area(figure, colour: str) -> int:
     """Return how many pixels of a picture have about this colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return int((abs(pixels(figure) - wanted).max(axis=2) <= 12).sum())
+    return int(near(figure, colour).sum())
 
 
 def uneven(count: int) -> dict[int, int]:
@@ -85,33 +68,6 @@ def uneven(count: int) -> dict[int, int]:
     chance = random.Random(count)
     sizes = {partition: chance.randint(800, 1600) for partition in range(count)}
     return sizes | {count // 3: 6000}
-
-
-def words_of_every_frame(figure) -> list:
-    """Return a list that gets, with every frame, the words on it and their boxes."""
-    frames = []
-    draw = figure._draw
-
-    def note(now, fineness):
-        result = draw(now, fineness)
-        renderer = figure._figure.canvas.get_renderer()
-        shown = [t for t in figure._figure.texts if t.get_text()]
-        words = [(t.get_text(), shrunk(t.get_window_extent(renderer))) for t in shown]
-        half = figure.line_height(style.NAME) / 2
-        for text, x, y, width in figure._numbers.written:
-            box = Bbox.from_extents(x, y - half, x + width, y + half)
-            words.append((text, shrunk(Bbox(box.get_points() * fineness))))
-        frames.append(words)
-        return result
-
-    figure._draw = note
-    return frames
-
-
-def shrunk(box):
-    """Return the box of the ink: a font's box has a little air above and below."""
-    air = 0.12 * min(box.height, box.width)
-    return type(box).from_extents(box.x0 + 1, box.y0 + air, box.x1 - 1, box.y1 - air)
 
 
 LOOKS = [(1.0, 0), (1.5, 300), (1.25, 50_000)]  # scale of text, records removed
@@ -128,15 +84,7 @@ def test_words_do_not_touch_however_many_partitions(bench, count, scale, removed
     bench.past(20, uneven(count))
     final(figure)
     assert bench.watched == [TOPIC]
-    assert len(figure.png) <= 60_000
-    for (one, a), (two, b) in itertools.combinations(frames[-1], 2):
-        assert not a.overlaps(b), f"{one!r} touches {two!r}"
-    width, height = Image.open(io.BytesIO(figure.png)).size
-    for text, box in frames[-1]:
-        assert box.x0 >= 0, text
-        assert box.x1 <= width, text
-        assert box.y0 >= 0, text
-        assert box.y1 <= height, text
+    assert_readable(figure, frames[-1])
 
 
 def test_bars_are_as_long_as_the_partitions_are_full(bench):
@@ -145,7 +93,7 @@ def test_bars_are_as_long_as_the_partitions_are_full(bench):
     bench.past(20, {0: 1000, 1: 4000, 2: 0})
     bench.past(5, {})
     final(figure)
-    ink = abs(pixels(figure) - [0x00, 0x72, 0xB2]).max(axis=2) <= 12
+    ink = near(figure, style.BLUE)
     lengths = sorted({int(row.sum()) for row in ink} - {0}, key=int)
     shortest, longest = lengths[0], lengths[-1]
     assert 3.9 < longest / shortest < 4.1

@@ -1,17 +1,13 @@
 """Pauses measured at the members: the frame, and its picture; one test with a real lab."""
 
-import io
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import wait_until
-from PIL import Image
+from pictures import assert_readable, final, words_of_every_frame
 
 from lab_env import Lab
 from lab_env.errors import BadInputError
-from lab_env.figures import Show, style
+from lab_env.figures import Show
 from lab_env.journal import Journal, Mark
 from lab_env.pauses import pauses
 from lab_env.reports import Reports
@@ -85,11 +81,7 @@ class Bench:
 
     def end(self, figure, time: float):
         """Stop a picture at a time of the lab's clock, and wait for its last frame."""
-        self.journal.epoch -= time - self.journal.now()
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
-        return figure
+        return final(figure, self.journal, time)
 
 
 @pytest.fixture
@@ -97,31 +89,6 @@ def bench():
     made = Bench()
     yield made
     made.show.close()
-
-
-def words_of_every_frame(figure) -> list:
-    """Return a list that gets, with every frame, the words on it with their boxes (units)."""
-    frames = []
-    draw = figure._draw
-
-    def note(now, fineness):
-        result = draw(now, fineness)
-        renderer = figure._figure.canvas.get_renderer()
-        found = []
-        for text in figure._figure.texts:
-            if text.get_text() and not text.get_animated():
-                box = text.get_window_extent(renderer)
-                air = 0.15 * min(box.height, box.width)
-                sides = box.x0 + 1, box.y0 + air, box.x1 - 1, box.y1 - air
-                found.append((text.get_text(), tuple(side / fineness for side in sides)))
-        half = 0.36 * style.NAME * figure.scale * style.UNITS_PER_POINT
-        for text, x, y, width in figure._words.written:
-            found.append((text, (x, y - half, x + width, y + half)))
-        frames.append(found)
-        return result
-
-    figure._draw = note
-    return frames
 
 
 def test_gaps_have_their_length_and_the_longest_stands_at_the_right(bench):
@@ -186,14 +153,7 @@ def test_words_do_not_touch_however_many_members(bench, members, scale):
         for begin in range(1, 50, 4):
             bench.report(f"truck-{k + 1}", begin, begin + 3.5 - 0.4 * (k % 5))
     bench.end(figure, 52)
-    assert len(figure.png) <= 60_000
-    for (one, a), (two, b) in itertools.combinations(frames[-1], 2):
-        apart = a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]
-        assert apart, f"{one!r} touches {two!r}"
-    for text, box in frames[-1]:
-        assert box[0] >= 0, text
-        assert box[2] <= style.WIDTH, text
-    assert Image.open(io.BytesIO(figure.png)).size[0] >= style.WIDTH
+    assert_readable(figure, frames[-1])
 
 
 def test_what_is_out_of_sight_is_forgotten_and_still_counted(bench):
@@ -253,9 +213,7 @@ def test_members_pause_while_a_crash_is_noticed():
         assert lab.until(lambda: working() == {"truck-1", "truck-3"}, 60)
         found = lab.pauses()
         assert {*found.member} <= {"truck-1", "truck-2", "truck-3"}
-        figure.stop()
-        wait_until(figure._ended.is_set, 30)
-        assert figure.error is None, figure.sentence
+        final(figure)
         for name in ("truck-1", "truck-2", "truck-3"):
             assert name in figure.sentence
         assert "truck-2 has handled nothing" not in figure.sentence  # it is dead, it does not pause
