@@ -58,12 +58,12 @@ def prepare() -> bool:
     return embedded.aot_cache().exists() or embedded.train()
 
 
-def start_and_end() -> tuple[float, float]:
+def start_and_end(where: str = "embedded", brokers: int = 1) -> tuple[float, float]:
     """Return how long a lab took to the first acknowledged record, and to close (s)."""
     from lab_env import Lab
 
     began = time.monotonic()
-    lab = Lab()
+    lab = Lab(where, brokers=brokers)
     from kafka import KafkaProducer
 
     with KafkaProducer(**lab.connection) as producer:
