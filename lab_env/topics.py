@@ -26,6 +26,7 @@ def make_fresh(
         KafkaError: Kafka does not answer.
     """
     from kafka import KafkaAdminClient
+    from kafka.admin import ConfigResource
     from kafka.errors import (
         InvalidConfigurationError,
         TopicAlreadyExistsError,
@@ -41,6 +42,9 @@ def make_fresh(
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
         while True:
             with contextlib.suppress(UnknownTopicOrPartitionError):
+                # Kafka 4.3.1 gives the settings of a deleted topic to the next one of its name,
+                # when a broker is started again: so take them from it first
+                admin.reset_configs([ConfigResource("TOPIC", name, [])], raise_on_unknown=False)
                 admin.delete_topics([name])
             try:
                 admin.create_topics({name: wanted}, wait_for_metadata=True)

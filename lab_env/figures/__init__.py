@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab_env.figures.pauses import Pauses
     from lab_env.figures.queue import Queue
     from lab_env.figures.rates import Rates
+    from lab_env.figures.replicas import ReplicaTimeline
     from lab_env.figures.response import ResponseTime
     from lab_env.figures.throughput import Throughput
     from lab_env.journal import Journal
@@ -37,6 +38,7 @@ KINDS = (
     "outcomes",
     "latency",
     "rates",
+    "replicas",
 )
 
 
@@ -371,6 +373,28 @@ class Show:
         from lab_env.figures.rates import Rates
 
         return self._on_stage(Rates, title)
+
+    def replicas(self, topic: str) -> "ReplicaTimeline":
+        """Show who leads each partition of a topic, which replicas are in sync, and records/s.
+
+        What is seen is what the cluster tells, about four times a second: it takes a dead broker
+        for a leader until it notices. Only that a broker is away is known from the lab's marks:
+        then its replica, which is not in sync, is a gap.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        self._names(topic, ())
+        from lab_env.figures.replicas import ReplicaTimeline
+
+        return self._on_stage(ReplicaTimeline, topic)
 
     def close(self) -> None:
         """Draw a last frame of every picture and end them, in under a second."""

@@ -393,13 +393,13 @@ class Ownership(Stamped, TimeFigure):
         owned = tenure.owned
         names = sorted(owned, key=style.natural)
         words = [
-            say("figures.ownership_owns", name=name, partitions=_ranges(owned[name]))
+            say("figures.ownership_owns", name=name, partitions=ranges(owned[name]))
             for name in names[:MOST_TOLD]
         ]
         if len(names) > MOST_TOLD:
             words.append(say("figures.ownership_more", count=len(names) - MOST_TOLD))
         if unowned := tenure.unowned:
-            words.append(say("figures.ownership_unowned", partitions=_ranges(unowned)))
+            words.append(say("figures.ownership_unowned", partitions=ranges(unowned)))
         idle = sorted(tenure.idle, key=style.natural)
         words += [say("figures.ownership_owns_nothing", name=name) for name in idle[:MOST_TOLD]]
         if tenure.is_unknown:
@@ -441,7 +441,7 @@ def _is_told(change: Change, told: list[Mark]) -> bool:
     )
 
 
-def _ranges(partitions: list[int]) -> str:
+def ranges(partitions: list[int]) -> str:
     """Return 0-2, 5 for [0, 1, 2, 5]."""
     runs: list[list[int]] = []
     for partition in partitions:

@@ -17,6 +17,8 @@ PERIOD = 0.23  # seconds between samples: a little over four a second
 STARTS_EVERY = 4  # the oldest offsets move seldom: read them once a second
 FIRST_SECONDS = 5.0  # how long a new interest is waited for, on a machine that is very busy
 CALL_MS = 2000  # a broker that is silent for longer is not answering
+MOST_ALONE = 12  # partitions of one leader that are asked for one by one, after trouble
+FROZEN = 0.5  # seconds after which who gives no answer will give none for its other partitions
 
 
 class Observer:
@@ -216,6 +218,8 @@ class _Look:
         self._connection = connection
         self._admin = None
         self._names: dict[str, dict[str, str]] = {}  # of members by id, by group
+        self._mute: dict[int, float] = {}  # leaders that are not asked until then (monotonic)
+        self._trouble = ""  # why some offsets could not be read
 
     def close(self) -> None:
         if self._admin is not None:
@@ -250,9 +254,10 @@ class _Look:
     ) -> Sample:
         """Look at all that is watched; keep the last value of what cannot be read."""
         stale: dict[str, float] = {}
-        error = ""
+        self._trouble = error = ""
         try:
             leaders, ends, starts = self._read_topics(topics, last, with_starts)
+            error = self._trouble
         except Exception as caught:  # any failure is a fact to show, never an end of sampling
             self.close()
             error = repr(caught)
@@ -295,23 +300,54 @@ class _Look:
                     p["leader_id"], tuple(p["replica_nodes"]), tuple(sorted(p["isr_nodes"]))
                 )
         # a partition without a leader makes the whole call fail: ask for the others
-        led = [TopicPartition(*place) for place, r in leaders.items() if r.leader >= 0]
-
-        def offsets(spec) -> dict[Place, int]:
-            if not led:
-                return {}
-            found = self._client().list_partition_offsets(dict.fromkeys(led, spec))
-            return {(p.topic, p.partition): o.offset for p, o in found.items()}
-
+        led: dict[int, list[TopicPartition]] = {}
+        for place, replicas in leaders.items():
+            if replicas.leader >= 0:
+                led.setdefault(replicas.leader, []).append(TopicPartition(*place))
         known_ends = last.ends if last else {}
         known_starts = last.starts if last else {}
-        ends = offsets(OffsetSpec.LATEST)
-        starts = offsets(OffsetSpec.EARLIEST) if with_starts else {}
+        ends = self._offsets(led, OffsetSpec.LATEST)
+        starts = self._offsets(led, OffsetSpec.EARLIEST) if with_starts else {}
         return (
             leaders,
             {place: ends.get(place, known_ends.get(place, 0)) for place in leaders},
             {place: starts.get(place, known_starts.get(place, 0)) for place in leaders},
         )
+
+    def _offsets(self, led: dict[int, list], spec) -> dict[Place, int]:
+        """Return the offsets of partitions, as many as their leaders tell.
+
+        Each leader is asked by itself: one that is dead or frozen, or that leads a partition whose
+        end it does not know yet, must not hide the others. Who did not answer is left in peace for
+        a while, which is longer the longer it kept us waiting; then asked partition by partition.
+
+        Args:
+            led: partitions by the node id of their leader.
+            spec: which offset.
+        """
+        from kafka.errors import KafkaError, UnknownBrokerIdError
+
+        found: dict[Place, int] = {}
+        for node, places in led.items():
+            if self._mute.get(node, 0.0) > time.monotonic():
+                continue
+            alone = node in self._mute and len(places) <= MOST_ALONE
+            for some in [[place] for place in places] if alone else [places]:
+                began = time.monotonic()
+                try:
+                    told = self._client().list_partition_offsets(dict.fromkeys(some, spec))
+                except KafkaError as caught:
+                    self._trouble = repr(caught)
+                    took = time.monotonic() - began
+                    self._mute[node] = time.monotonic() + 3 * took
+                    if isinstance(caught, UnknownBrokerIdError):
+                        self.close()  # one that was added: only a new client knows it
+                    if took > FROZEN:
+                        break
+                else:
+                    found |= {(place.topic, place.partition): o.offset for place, o in told.items()}
+                    self._mute.pop(node, None)
+        return found
 
     def _read_one_by_one(self, groups: list[str]) -> dict[str, GroupSample]:
         """Return those groups that can be read: one dead coordinator must not hide the others."""

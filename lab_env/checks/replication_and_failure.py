@@ -1,0 +1,229 @@
+"""Checks of lesson 10: what was acknowledged survives, and a topic with one copy is mended."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.errors import BadInputError
+from lab_env.observation import look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab_env import Lab
+
+COPIES = 3
+LEAST, UNCLEAN = "min.insync.replicas", "unclean.leader.election.enable"
+AWAY_SECONDS = 0.7  # an answer so soon after a broker left may be of a record from before
+MOST_SECONDS = 15.0  # for replicas to come in sync, and leaders to come home
+
+
+def _wrong(key: str, **found: object) -> Result:
+    return not_yet(f"replication_and_failure.{key}", **found)
+
+
+def _until(over: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not over() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _partitions(lab: "Lab", topic: str) -> list[dict]:
+    """Return the partitions of a topic as the cluster describes them, in order."""
+    from kafka import KafkaAdminClient
+
+    with closing(KafkaAdminClient(**lab.connection)) as admin:
+        if topic not in admin.list_topics():
+            raise BadInputError("lab.no_such_topic", topic=topic)
+        found = admin.describe_topics([topic])[0]["partitions"]
+    return sorted(found, key=lambda one: one["partition_index"])
+
+
+def _settings(lab: "Lab", topic: str) -> dict[str, str]:
+    """Return the settings of a topic, also those that it has by default."""
+    from kafka import KafkaAdminClient
+    from kafka.admin import ConfigResource
+
+    with closing(KafkaAdminClient(**lab.connection)) as admin:
+        found = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
+    return {name: one["value"] for name, one in found["topic"][topic].items()}
+
+
+def _listed(numbers: Iterable[object]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+# -- exercise 1 -----------------------------------------------------------------------------
+
+
+@graded
+def survived_the_night(lab: "Lab", topic: str) -> Result:
+    """Check that a topic's settings are safe, and what was acknowledged through a night is there.
+
+    Args:
+        lab: the lab; services report ``topic``, ``flight`` and ``error`` for each answer.
+        topic: real name of the topic.
+    """
+    (first, *_) = _partitions(lab, topic)
+    settings = _settings(lab, topic)
+    copies, least = len(first["replica_nodes"]), int(settings[LEAST])
+    found = {"topic": topic, "copies": copies, "least": least}
+    if (wrong := _unsafe(found, settings)) is not None:
+        return wrong
+    answers = _answers(lab, topic)
+    held = Counter(
+        one["id"] for one in look.records(lab.connection, topic)["value"] if _is_flight(one)
+    )
+    if not set(answers["flight"]) & held.keys():  # perhaps of a night before it was made anew
+        return _wrong("night_none", **found)
+    good = answers[answers["error"].isna()]
+    found |= {"sent": len(answers), "acknowledged": len(good)}
+    away = _night(lab, answers, first["replica_nodes"])
+    if away is None:
+        return _wrong("night_no_kill", **found)
+    found["lost"] = sum(flight not in held for flight in set(good["flight"]))
+    if found["lost"]:
+        return _wrong("night_lost", **found)
+    begin, end = away
+    meanwhile = good[(good["time"] > begin + AWAY_SECONDS) & (good["time"] < end)]
+    if meanwhile.empty:
+        return _wrong("night_refused", **found)
+    found["twice"] = sum(count > 1 for count in held.values())
+    if found["twice"]:
+        return _wrong("night_twice", **found)
+    return passed("replication_and_failure.night", meanwhile=len(meanwhile), **found)
+
+
+def _unsafe(found: dict, settings: dict[str, str]) -> Result | None:
+    """Return what is wrong with the settings of the topic, or None."""
+    copies, least = found["copies"], found["least"]
+    if copies == 1:
+        return _wrong("night_one_copy", **found)
+    if copies < COPIES:
+        return _wrong("night_two_copies", **found)
+    if settings[UNCLEAN] == "true":
+        return _wrong("night_unclean", **found)
+    if least == 1:
+        return _wrong("night_least_low", **found)
+    if least >= copies:
+        return _wrong("night_least_high", **found)
+    return None
+
+
+def _answers(lab: "Lab", topic: str) -> "pd.DataFrame":
+    """Return what services have reported of the topic since the last of them was started."""
+    columns = ["time", "service", "topic", "flight", "error"]
+    reports = lab.reports.reindex(columns=columns)
+    reports = reports[reports["topic"] == topic]
+    senders = set(reports["service"])
+    starts = [m.time for m in lab.journal.marks if m.kind == "start" and m.subject in senders]
+    return reports[reports["time"] >= max(starts, default=0.0)]
+
+
+def _is_flight(value: object) -> bool:
+    return isinstance(value, dict) and "id" in value
+
+
+def _night(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple[float, float] | None:
+    """Return from when to when exactly one broker of the topic was away, if one was killed then."""
+    begin = answers["time"].min()
+    names = {f"broker {node}" for node in replicas}
+    marks = [m for m in lab.journal.marks if m.time >= begin and m.subject in names]
+    if not any(mark.kind in ("kill", "fail") for mark in marks):
+        return None
+    gone = [mark.time for mark in marks if mark.kind in ("stop", "kill", "fail")]
+    return gone[0], gone[1] if len(gone) > 1 else answers["time"].max()
+
+
+# -- exercise 2 -----------------------------------------------------------------------------
+
+
+@graded
+def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
+    """Check that a topic has three replicas in sync, leaders that are spread, and all its flights.
+
+    Args:
+        lab: the lab.
+        topic: real name of the topic.
+        flights: what it has to hold, JSON objects with an ``id``.
+    """
+    found = {"topic": topic, "copies": COPIES, "flights": len(flights)}
+    if (wrong := _wrong_records(lab, topic, flights, found)) is not None:
+        return wrong
+    _until(lambda: not _on_their_way(lab, topic), MOST_SECONDS)
+    if way := _on_their_way(lab, topic):
+        return _wrong("mend_on_its_way", partitions=_listed(way), **found)
+    parts = _partitions(lab, topic)
+    few = [one["partition_index"] for one in parts if len(one["replica_nodes"]) < COPIES]
+    if len(few) == len(parts):
+        return _wrong("mend_none", **found)
+    if few:
+        return _wrong("mend_some", partitions=_listed(few), **found)
+    if (wrong := _wrong_spread(lab, parts, found)) is not None:
+        return wrong
+    _until(lambda: _is_home(lab, topic), MOST_SECONDS)
+    parts = _partitions(lab, topic)
+    late = [one["partition_index"] for one in parts if _is_late(one)]
+    if late:
+        return _wrong("mend_not_in_sync", partitions=_listed(late), **found)
+    leads = Counter(one["leader_id"] for one in parts)
+    told = _listed(f"{leads[node]} by broker {node}" for node in sorted(_alive(lab)))
+    if not _is_even(leads, lab):
+        return _wrong("mend_leaders", leads=told, **found)
+    return passed("replication_and_failure.mend", leads=told, **found)
+
+
+def _wrong_records(lab: "Lab", topic: str, flights: list[dict], found: dict) -> Result | None:
+    wanted = {flight["id"] for flight in flights}
+    parts = _partitions(lab, topic)
+    if any(one["leader_id"] < 0 for one in parts):
+        return _wrong("mend_no_leader", **found)
+    held = [one["id"] for one in look.records(lab.connection, topic)["value"] if _is_flight(one)]
+    found["there"] = len(wanted & set(held))
+    if found["there"] < len(wanted):
+        return _wrong("mend_lost", **found)
+    if len(held) > len(wanted):
+        return _wrong("mend_twice", records=len(held), **found)
+    return None
+
+
+def _on_their_way(lab: "Lab", topic: str) -> list[int]:
+    """Return the partitions that are being reassigned."""
+    from kafka import KafkaAdminClient
+
+    with closing(KafkaAdminClient(**lab.connection)) as admin:
+        going_on = admin.list_partition_reassignments()
+    return sorted(place.partition for place in going_on if place.topic == topic)
+
+
+def _alive(lab: "Lab") -> list[int]:
+    return [node for node, state in lab.nodes.items() if state == "running"]
+
+
+def _is_even(counts: Counter, lab: "Lab") -> bool:
+    """Return whether every broker has as many as any other, but for one."""
+    shares = [counts[node] for node in _alive(lab)]
+    return max(shares) - min(shares) <= 1
+
+
+def _wrong_spread(lab: "Lab", parts: list[dict], found: dict) -> Result | None:
+    preferred = Counter(one["replica_nodes"][0] for one in parts)
+    if _is_even(preferred, lab):
+        return None
+    told = _listed(f"{preferred[node]} by broker {node}" for node in sorted(_alive(lab)))
+    return _wrong("mend_preferred", leads=told, **found)
+
+
+def _is_late(one: dict) -> bool:
+    return set(one["isr_nodes"]) != set(one["replica_nodes"])
+
+
+def _is_home(lab: "Lab", topic: str) -> bool:
+    """Return whether all replicas are in sync, and each leader is the one who should lead."""
+    return all(
+        not _is_late(one) and one["leader_id"] == one["replica_nodes"][0]
+        for one in _partitions(lab, topic)
+    )
