@@ -12,6 +12,8 @@ The map, in the order in which one part may use another:
     measuring, power_cuts   functions measured side by side, and killed at their worst moments
     service       a student's function as a process (its other side is ``worker``)
     observation   the broker, sampled through clients alone
+    containers, listeners   Docker's engine and a student's Compose project; where a broker sends
+                  its clients
     clusters      where Kafka comes from: one interface, one module a way
     storage       folders on disk, and what is swept
     journal, reports   the clock, the marks in the time axis, what services reported

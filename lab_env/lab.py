@@ -36,7 +36,8 @@ class Lab:
     manager; one that is forgotten, or whose notebook is killed, cleans up after itself.
 
     Args:
-        where: "embedded", "compose" or "external"; None for the variable ``KAFKA_LAB``, else the
+        where: "embedded", "compose" or "external"; or the address of a Kafka that you run yourself
+            on this machine ("127.0.0.1:9092"); None for the variable ``KAFKA_LAB``, else the
             first that is at hand: an existing cluster that a variable names, Docker Compose if an
             engine answers, and embedded everywhere.
         brokers: how many brokers, 1 to 9.

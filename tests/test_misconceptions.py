@@ -79,6 +79,32 @@ MET = {
         "check large_topic_hint",
         "Raising one limit does not",
     ),
+    "48 min.insync.replicas does not concern acks=1": (
+        "10",
+        "prediction-visible",
+        "prediction_read = 40",
+    ),
+    "49 min.insync.replicas above the replicas refuses all writes": (
+        "10",
+        "check night_one_copy_hint",
+        "cannot be met by replicas that do not exist",
+    ),
+    "50 too few replicas are an error at once": ("10", "explain-errors", "NotEnoughReplicas"),
+    "56 who reaches the bootstrap server is connected": (
+        "12",
+        "prediction-listeners",
+        '"sends": True',
+    ),
+    "57 localhost is the same inside a container": (
+        "12",
+        "prediction-inside",
+        r'"127\.0\.0\.1:9092".*\n.*True, True, True',
+    ),
+    "58 depends_on waits until Kafka is ready": (
+        "12",
+        "prediction-depends",
+        'prediction_health = "healthy"',
+    ),
 }
 
 
@@ -109,4 +135,5 @@ def test_none_is_missing():
     numbers = [int(belief.split()[0]) for belief in MET]
     wanted = [1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30]
     wanted += [32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46]
+    wanted += [48, 49, 50, 56, 57, 58]
     assert numbers == wanted

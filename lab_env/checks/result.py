@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from lab_env.errors import LabError
 from lab_env.messages import say
 
+# a sign and a word besides the colour, for whoever cannot tell the colours apart
+LOOKS = {"passed": ("✓", "#00734f"), "not_yet": ("✗", "#b04a00"), "not_here": ("○", "#5f5f5f")}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -20,18 +23,21 @@ class Result:
         found: what is on the broker, in a sentence.
         expected: what should be, in a sentence; "" when passed.
         hint: what to look at next; "" when passed.
+        possible: False where the exercise cannot be done on this machine: then it has neither
+            passed nor failed, and ``found`` says what is missing.
     """
 
     passed: bool
     found: str
     expected: str = ""
     hint: str = ""
+    possible: bool = True
 
     def __bool__(self) -> bool:
         return self.passed
 
     def _lines(self) -> list[tuple[str, str]]:
-        head = say("checks.passed" if self.passed else "checks.not_yet")
+        head = say(f"checks.{self._kind}")
         rows = [(head, self.found)]
         if self.expected:
             rows.append((say("checks.expected"), self.expected))
@@ -39,13 +45,16 @@ class Result:
             rows.append((say("checks.hint"), self.hint))
         return rows
 
+    @property
+    def _kind(self) -> str:
+        return "passed" if self.passed else "not_yet" if self.possible else "not_here"
+
     def __repr__(self) -> str:
-        sign = "✓" if self.passed else "✗"
+        sign, _ = LOOKS[self._kind]
         return sign + " " + "\n  ".join(f"{name}: {text}" for name, text in self._lines())
 
     def _repr_html_(self) -> str:
-        # a sign and a word besides the colour, for whoever cannot tell the colours apart
-        sign, colour = ("✓", "#00734f") if self.passed else ("✗", "#b04a00")
+        sign, colour = LOOKS[self._kind]
         rows = "".join(
             f"<div><b>{html.escape(name)}:</b> {html.escape(text)}</div>"
             for name, text in self._lines()
@@ -76,6 +85,11 @@ def not_yet(key: str, /, **values: object) -> Result:
         say(f"{key}_expected", **values),
         say(f"{key}_hint", **values),
     )
+
+
+def not_here(key: str, /, **values: object) -> Result:
+    """Return the answer for an exercise that cannot be done here; ``key`` says what is missing."""
+    return Result(False, say(key, **values), possible=False)
 
 
 def graded(function: Callable[..., Result]) -> Callable[..., Result]:

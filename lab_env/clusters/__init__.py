@@ -1,6 +1,8 @@
 """Where Kafka comes from: one interface (`cluster`), one module a way, the choice among them."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from lab_env.clusters.cluster import Cluster
@@ -29,8 +31,10 @@ def way(name: str) -> type[Cluster]:
     return getattr(import_module(module), kind)
 
 
-def choose(where: str | None = None) -> type[Cluster] | None:
+def choose(where: str | None = None) -> Callable[..., Cluster] | None:
     """Return the way named ``where``, else by ``KAFKA_LAB``; None if nobody names one.
+
+    An address in place of a name is that of a Kafka which the student runs on this machine.
 
     Raises:
         BadInputError: no such way, or the named one is not at hand here.
@@ -38,13 +42,15 @@ def choose(where: str | None = None) -> type[Cluster] | None:
     named = where if where is not None else os.environ.get(WHERE_VARIABLE)
     if not named:
         return None
+    if ":" in named:
+        return partial(way("external"), address=named)
     chosen = way(named)
     if why := chosen.unavailable():
         raise BadInputError("clusters.way_unavailable", where=named, why=why)
     return chosen
 
 
-def start(kind: type[Cluster] | None, brokers: int, *, progress: bool = True) -> Cluster:
+def start(kind: Callable[..., Cluster] | None, brokers: int, *, progress: bool = True) -> Cluster:
     """Start Kafka in the way that was chosen, else in the first that works here.
 
     A cluster that was named in a variable is meant: if it cannot be used, that is an error. If

@@ -30,11 +30,23 @@ OWN = re.compile(r"kafka-lab-\d{6}-[0-9a-f]{8}")  # the project of a lab, named 
 
 
 def file(name: str) -> Path:
-    """Return a Compose file of the project, from its checkout or from the installed package."""
+    """Return a file or folder of the project, from its checkout or from the installed package."""
     for folder in (Path(__file__).parents[2], Path(__file__).parent / "files"):
-        if (folder / name).is_file():
+        if (folder / name).exists():
             return folder / name
     raise BrokerError("compose.no_file", name=name)
+
+
+def leave_at_end(folder: Path, *commands: list[str]) -> None:
+    """Leave in a lab's folder what its supervisor, or a later sweep, has to do at the end.
+
+    Args:
+        folder: of the lab.
+        *commands: the words behind ``docker``.
+    """
+    docker = shutil.which("docker") or "docker"
+    lines = [[docker, *words] for words in commands]
+    (folder / AT_END).write_text(json.dumps(lines), encoding="utf-8")
 
 
 class Compose(Cluster):
@@ -140,11 +152,10 @@ class Compose(Cluster):
         self._at_end([["down", "--volumes", "--remove-orphans", "--timeout", "0"]])
 
     def _at_end(self, commands: list[list[str]]) -> None:
-        """Leave in the lab's folder what its supervisor, or a later sweep, has to do at the end."""
-        docker = shutil.which("docker")
+        """Say how the project ends."""
         name = self._project.name  # enough: Compose finds what is its by labels
-        lines = [[docker, "compose", "--project-name", name, *words] for words in commands]
-        (self.folder / AT_END).write_text(json.dumps(lines), encoding="utf-8")
+        own = (["compose", "--project-name", name, *words] for words in commands)
+        leave_at_end(self.folder, *own)
 
     def _fetch(self, progress: bool) -> None:
         """Fetch the images that are missing, and say what comes."""

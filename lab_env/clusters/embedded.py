@@ -149,7 +149,7 @@ def java_environment() -> dict[str, str]:
 
 
 def aot_cache() -> Path:
-    """Return the file of the AOT cache, which fits one Java, one class path, one way to start it."""
+    """Return the file of the AOT cache, made for one Java, class path and set of options."""
     import hashlib
 
     fits = "\n".join((*JVM, LOG4J, str(jars.jar_folder())))

@@ -30,6 +30,9 @@ class External(Cluster):
     Args:
         brokers: how many the lesson needs.
         progress: not used.
+        address: of a Kafka that the student runs herself on this machine, in place of the cluster
+            that variables name; hers alone, so there is no prefix, and nothing is deleted at the
+            end.
 
     Raises:
         BadInputError: a variable or the properties file that it names cannot work.
@@ -40,11 +43,11 @@ class External(Cluster):
 
     way = "external"
 
-    def __init__(self, brokers: int = 1, *, progress: bool = True):
+    def __init__(self, brokers: int = 1, *, progress: bool = True, address: str | None = None):
         self._closed = False
         self._lock = None
         self._supervised: Supervised | None = None
-        settings = properties.read()
+        settings = properties.read() if address is None else properties.plain(address)
         self.connection = settings.connection
         self.replication = settings.replication
         storage.sweep()
@@ -56,8 +59,9 @@ class External(Cluster):
             self._asked_at = time.monotonic()
             self._alive = set(self._known)
             self._supervised = Supervised(self.folder, lambda event: None)
-            self._take_prefix()
-            remove(self.connection, self.prefix)  # what a lab that died has left
+            if address is None:
+                self._take_prefix()
+                remove(self.connection, self.prefix)  # what a lab that died has left
         except BaseException:
             self.close()
             raise

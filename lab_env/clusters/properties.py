@@ -62,6 +62,19 @@ def read() -> Settings:
     )
 
 
+def plain(address: str) -> Settings:
+    """Return the settings of a Kafka on this machine, without a login and without TLS.
+
+    Raises:
+        BadInputError: not an address of this machine: elsewhere a lab needs a prefix.
+    """
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "[::1]") or not re.fullmatch(r"\d{1,5}", port):
+        raise BadInputError("external.bad_address", got=address, variable=BOOTSTRAP)
+    connection = {"bootstrap_servers": [address], "security_protocol": "PLAINTEXT"}
+    return Settings({**connection, "bootstrap_timeout_ms": 10_000}, 1)
+
+
 def _check(found: dict) -> None:
     """Fill in what follows from the rest, and refuse what cannot work."""
     has_login = "sasl_plain_username" in found or "sasl_plain_password" in found

@@ -1,0 +1,380 @@
+"""Lesson 12: what its prose claims is true, with an engine and without one; its checks tell why."""
+
+import ast
+import os
+from contextlib import ExitStack
+
+import pytest
+from conftest import wait_until
+from lesson import lesson_to_its_end
+from test_containers import left
+
+from lab_env.clusters import engine
+
+NUMBER = "12"
+NOWHERE = "unix:///no/such/engine.sock"
+
+
+@pytest.fixture(scope="module")
+def docker():
+    """An engine; without one a test is skipped, on CI it fails."""
+    if why := engine.unavailable():
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"this part of the lesson needs an engine: {why}")
+
+
+@pytest.fixture(scope="module")
+def contained(docker, own_home):
+    """The lesson on a machine with an engine; nothing of it may be left behind."""
+    with lesson_to_its_end(NUMBER) as opened:
+        name = opened.value("compose.name")
+        yield opened
+    wait_until(lambda: not left(name), 60)
+
+
+@pytest.fixture(scope="module")
+def without(own_home):
+    """The lesson on a machine on which no engine answers."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # the kernel keeps what it was started with
+            patch.setenv("DOCKER_HOST", NOWHERE)
+            opened = stack.enter_context(lesson_to_its_end(NUMBER))
+        yield opened
+
+
+def broken(lesson) -> str:
+    """Return code that writes the broken file of exercise 2 as it stands."""
+    source = lesson.client.cells[lesson.index("broken")].source
+    return f"{source}\nmended.write_text(broken);"
+
+
+def needs_engine(cell) -> bool:
+    """Return whether all that a cell does is done with an engine alone."""
+    (first, *more) = ast.parse(cell.source).body
+    return not more and isinstance(first, ast.If) and not first.orelse
+
+
+# -- without an engine ----------------------------------------------------------------------
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+def test_without_an_engine_the_lesson_says_so_once_and_goes_on(without):
+    assert not without.errors
+    cells = [cell for cell in without.client.cells if cell.cell_type == "code"]
+    told = [without.output(without.index(cell.id)) for cell in cells]
+    assert sum("No Docker engine here" in one for one in told) == 1
+    # cells that need one show nothing, the others all that they claim
+    silent = [
+        cell.id for cell, said in zip(cells, told, strict=True) if needs_engine(cell) and said
+    ]
+    assert silent == []
+    assert any(map(needs_engine, cells))
+    assert without.value("came") == {"connects": True, "sends": False}
+    assert without.value("airport is lab") is True
+    scaled = without.output(without.index("scale"))
+    assert "predicted 6, happened 1" in scaled or "predicted 6, happened 2" in scaled
+    assert "program" in without.output(without.index("change"))
+    assert len(without.told) == 1
+
+
+@pytest.mark.shares_a_lab
+def test_without_an_engine_exercise_1_is_neither_passed_nor_failed(without):
+    answer = without.attempt(1, without.solution(1))
+    assert "○" in answer.text
+    assert "✓" not in answer.text
+    assert "✗" not in answer.text
+    assert "This one needs an engine: Docker's engine does not answer" in answer.text
+
+
+# -- exercise 2, the file: needs no engine ----------------------------------------------------
+
+RIGHT = """
+mended.write_text('''
+services:
+  kafka:
+    image: apache/kafka:4.3.1
+    ports: ["127.0.0.1:${KAFKA_PORT:-9092}:9092"]
+    environment:
+      KAFKA_NODE_ID: 1
+      KAFKA_PROCESS_ROLES: broker,controller
+      KAFKA_CONTROLLER_QUORUM_VOTERS: 1@kafka:9093
+      KAFKA_CONTROLLER_LISTENER_NAMES: CONTROLLER
+      KAFKA_LISTENERS: HOST://:9092,DOCKER://:19092,CONTROLLER://:9093
+      KAFKA_ADVERTISED_LISTENERS: HOST://127.0.0.1:${KAFKA_PORT:-9092},DOCKER://kafka:19092
+      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: HOST:PLAINTEXT,DOCKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+      KAFKA_INTER_BROKER_LISTENER_NAME: DOCKER
+      KAFKA_LOG_DIRS: /var/lib/kafka/data
+      KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1
+      KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE: 2097152
+      KAFKA_HEAP_OPTS: -Xms128m -Xmx256m
+    volumes: [kafka-data:/var/lib/kafka/data]
+    mem_limit: 768m
+volumes:
+  kafka-data:
+''');
+"""
+PORTS = '["127.0.0.1:${KAFKA_PORT:-9092}:9092"]'
+MOUNT = "[kafka-data:/var/lib/kafka/data]"
+DECLARED = "volumes:\n  kafka-data:\n"
+WRONG_FILES = {
+    "latest": ({"4.3.1": "latest"}, "latest is a tag like any other"),
+    "no tag": ({":4.3.1": ""}, "latest is a tag like any other"),
+    "a short tag": ({"4.3.1": "4"}, "a label that can be moved"),
+    "another publisher's image": ({"apache/kafka": "bitnami/kafka"}, "variables of its own"),
+    "open to the network": ({PORTS: '["${KAFKA_PORT:-9092}:9092"]'}, "past the firewall"),
+    "0.0.0.0 in front": ({'["127.0.0.1': '["0.0.0.0'}, "past the firewall"),
+    "the other one is open": ({PORTS: f"{PORTS[:-1]}, '19092:19092']"}, "past the firewall"),
+    "nothing published": ({f"    ports: {PORTS}\n": ""}, "a network of its own"),
+    "advertises 0.0.0.0": ({"HOST://127.0.0.1": "HOST://0.0.0.0"}, "as a place to go it is none"),
+    "advertises the container": ({"HOST://127.0.0.1": "HOST://kafka"}, "does not know"),
+    "another port": ({"HOST://127.0.0.1:${KAFKA_PORT:-9092}": "HOST://127.0.0.1:29092"},
+        "the same variable in both places"),
+    "localhost for containers": ({"DOCKER://kafka": "DOCKER://localhost"},
+        "Inside a container localhost is that container"),
+    "the listener of the host": ({"DOCKER://kafka:19092": "DOCKER://kafka:9092"},
+        "At which port DOCKER listens"),
+    "one listener": ({",DOCKER://kafka:19092": ""}, "from both sides of the wall"),
+    "no volume": ({f"    volumes: {MOUNT}\n": ""}, "`down` removes the container"),
+    "a volume elsewhere": ({"kafka-data:/var/lib/kafka/data": "kafka-data:/kafka"},
+        "nothing else"),
+    "the image's own place": ({"      KAFKA_LOG_DIRS: /var/lib/kafka/data\n": ""},
+        "KAFKA_LOG_DIRS says where"),
+    "no name": ({MOUNT: "[/var/lib/kafka/data]"}, "belongs to one container"),
+    "a folder": ({MOUNT: "[./data:/var/lib/kafka/data]"}, "as another user"),
+    "not declared": ({DECLARED: ""}, "beside its services"),
+    "the wrong variable": ({"KAFKA_HEAP_OPTS": "KAFKA_OPTS"}, "two sizes meet"),
+    "no heap": ({"      KAFKA_HEAP_OPTS: -Xms128m -Xmx256m\n": ""}, "a gigabyte by itself"),
+    "no limit": ({"    mem_limit: 768m\n": ""}, "the memory of all others"),
+    "a tight limit": ({"768m": "256m"}, "more than its heap"),
+    "not YAML": ({"    ports": "   ports"}, "indentation"),
+    "no service": ({"  kafka:\n    image": "  broker:\n    image"}, "only five pieces are wrong"),
+}  # fmt: skip
+RIGHT_FILES = {
+    "with localhost": {"HOST://127.0.0.1": "HOST://localhost"},
+    "written at length": {
+        PORTS: "[{target: 9092, published: '${KAFKA_PORT:-9092}', host_ip: 127.0.0.1}]",
+        MOUNT: "[{type: volume, source: kafka-data, target: /var/lib/kafka/data}]",
+        "768m": "1g",
+    },
+    "another place for the records": {"/var/lib/kafka/data": "/var/lib/kafka/data/"},
+}
+
+
+def changed(pieces: dict[str, str]) -> str:
+    text = RIGHT
+    for old, new in pieces.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", WRONG_FILES)
+def test_a_file_that_is_not_mended_is_told_what_is_wrong(without, wrong):
+    pieces, hint = WRONG_FILES[wrong]
+    without.refuses(2, changed(pieces), hint)
+
+
+@pytest.mark.shares_a_lab
+def test_the_broken_file_has_five_mistakes_one_after_the_other(without):
+    assert broken(without).count("\n") < 25
+    hints = ["latest is a tag", "past the firewall", "does not know", "localhost is that", "`down`"]
+    mends = [
+        ("kafka:latest", "kafka:4.3.1"),
+        ('"${KAFKA_PORT', '"127.0.0.1:${KAFKA_PORT'),
+        ("HOST://kafka:9092", "HOST://127.0.0.1:${KAFKA_PORT:-9092}"),
+        ("DOCKER://localhost", "DOCKER://kafka"),
+    ]
+    code = broken(without)
+    for number, hint in enumerate(hints):
+        without.refuses(2, code, hint)
+        code = code.replace(*mends[number]) if number < len(mends) else code
+
+
+@pytest.mark.shares_a_lab
+def test_the_solution_is_accepted_without_an_engine(without):
+    without.accepts_its_solution(2)
+    assert "an engine would be needed" in without.output(without.exercises[1].check)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", RIGHT_FILES)
+def test_another_right_file_is_accepted(without, right):
+    without.accepts(2, changed(RIGHT_FILES[right]))
+
+
+# -- with an engine -------------------------------------------------------------------------
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(600)
+def test_what_the_prose_claims_happens(contained):
+    lesson, value = contained, contained.value
+    assert not lesson.errors
+    for exercise in lesson.exercises:
+        assert "✗" in lesson.output(exercise.check)
+    # a client, and no more
+    heard = value("heard")
+    assert [one for one in heard if "/containers/json" in one]
+    assert all(one.startswith(("HEAD", "GET")) for one in heard)
+    # one layer of all is made anew
+    assert value("len(fresh)") == 1
+    # what a client is told decides, and not what it was given
+    assert value("came") == {"connects": True, "sends": False}
+    assert "kafka:" in lesson.output(lesson.index("told-wrong"))
+    assert "'sends': True" in lesson.output(lesson.index("mended"))
+    assert value("happened") == {
+        "127.0.0.1:9092": False,
+        "kafka:9092": False,
+        "kafka:19092": True,
+    }
+    # why: the container's own localhost, and where the listener for this machine leads
+    inside = lesson.output(lesson.index("inside"))
+    assert "nobody answers at 127.0.0.1:9092" in inside
+    assert "kafka:9092 answers, but the way goes on" in inside
+
+
+@pytest.mark.shares_a_lab
+def test_containers_and_the_notebook_share_the_group(contained):
+    told = contained.output(contained.index("scale"))
+    assert "predicted 6, happened 1" in told or "predicted 6, happened 2" in told
+    (picture,) = contained.told
+    assert "board-" in picture
+    seconds = float(contained.output(contained.index("shrink")).splitlines()[-1].split()[0])
+    assert seconds < 30  # against hanging only; a dead member is waited for
+
+
+@pytest.mark.shares_a_lab
+def test_what_survives(contained):
+    kept, lost = (
+        contained.output(contained.index(name)) for name in ("after-down", "after-volumes")
+    )
+    before, after = (line.split()[1:] for line in kept.splitlines()[-2:])
+    assert before == after
+    assert int(before[0]) > 100
+    assert "happened starting" in contained.output(contained.index("down"))
+    assert "Kafka was healthy" in lost
+    assert "after     0 records, 0 passed" in lost
+
+
+# -- exercise 1 -----------------------------------------------------------------------------
+
+SERVICE = """
+plan["services"]["baggage"] = {
+    "build": "./board",
+    "environment": {"BOOTSTRAP": "kafka:19092", "TOPIC": topic, "GROUP": bags},
+    "depends_on": {"kafka": {"condition": "service_healthy"}},
+}
+baggage = plan["services"]["baggage"]
+CHANGE
+put_to_work(plan)
+"""
+
+
+def service(change: str = "", end: str = "put_to_work(plan)") -> str:
+    return SERVICE.replace("CHANGE", change).replace("put_to_work(plan)", end)
+
+
+def told(variable: str, text: str) -> str:
+    return service(f"baggage['environment']['{variable}'] = {text}")
+
+
+MINE = """
+plan["services"].pop("baggage", None)
+put_to_work(plan)
+airport.service(desk, topic, bags, name="baggage")
+"""
+WRONG_SERVICES = {
+    "the notebook's address": (told("BOOTSTRAP", "compose.address"), "the container itself"),
+    "localhost": (told("BOOTSTRAP", "'localhost:19092'"), "the container itself"),
+    "0.0.0.0": (told("BOOTSTRAP", "'0.0.0.0:19092'"), "is no place"),
+    "the listener of the host": (told("BOOTSTRAP", "'kafka:9092'"), "Somebody answers there"),
+    "another name": (told("BOOTSTRAP", "'broker:19092'"), "it may begin there"),
+    "the board's group": (told("GROUP", "group"), "the flights are shared"),
+    "a typo in the topic": (told("TOPIC", "'flights.departd'"), "nobody complains"),
+    "not told": (service("del baggage['environment']['GROUP']"), "sees no variable"),
+    "depends, and no more": (service("baggage['depends_on'] = ['kafka']"), "service_healthy"),
+    "does not depend": (service("del baggage['depends_on']"), "depends_on takes a dict"),
+    "a name of its own": (service("baggage['container_name'] = 'baggage'"), "--scale works"),
+    "only a dict": (service(end="pass"), "only a dict in the notebook"),
+    "only a file": (
+        service(end="compose.file.write_text(yaml.safe_dump(plan))"), "A file starts nothing"),
+    "a process of the notebook": (MINE, "only a dict in the notebook"),
+    "the file is no plan": (
+        service(end="compose.file.write_text('services: [kafka]')"), "with a colon"),
+    "another program": (
+        service("baggage['command'] = ['python', '-c', 'print(\"no board\")']"), "no board"),
+}  # fmt: skip
+RIGHT_SERVICES = {
+    "the board's image, twice": service(
+        "del baggage['build']; baggage['image'] = f'{compose.name}-board'; baggage['scale'] = 2"
+    ),
+    "variables as a list": service(
+        "told = baggage['environment']; baggage['environment'] = [f'{k}={told[k]}' for k in told]"
+    ),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("wrong", WRONG_SERVICES)
+def test_a_wrong_service_is_told_what_is_wrong(contained, wrong):
+    if wrong.startswith(("only a", "a process")):  # what stands there of an attempt before
+        contained.execute("plan['services'].pop('baggage', None); put_to_work(plan)")
+    contained.refuses(1, *WRONG_SERVICES[wrong])
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+def test_the_solution_joins_and_may_be_checked_twice(contained):
+    contained.accepts_its_solution(1)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("right", RIGHT_SERVICES)
+def test_another_right_service_joins(contained, right):
+    contained.accepts(1, RIGHT_SERVICES[right])
+
+
+# -- exercise 2, started --------------------------------------------------------------------
+
+WRONG_LIVES = {
+    "no copies of offsets": (
+        {"      KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1\n": ""}, "nowhere to keep its offsets"),
+    "an unknown key": ({"    mem_limit": "    memory: 1g\n    mem_limit"}, "Compose"),
+}  # fmt: skip
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("wrong", WRONG_LIVES)
+def test_a_file_that_does_not_live_is_told_why(contained, wrong):
+    contained.execute("import lab_env.checks.docker_and_compose as _check")
+    contained.execute("_check.TRIP_SECONDS = 8.0")
+    pieces, hint = WRONG_LIVES[wrong]
+    contained.refuses(2, changed(pieces), hint)
+    contained.execute("_check.TRIP_SECONDS = 40.0")
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(300)
+def test_the_mended_file_is_started_and_gone_again(contained):
+    contained.accepts(2, contained.solution(2))
+    assert "gone there and back" in contained.output(contained.exercises[1].check)
+    label = "label=com.docker.compose.project"
+    wait_until(lambda: "mended-" not in engine.asked("ps", "--all", "--filter", label), 60)
+
+
+# -- what the lesson has to bear ------------------------------------------------------------
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(400)
+def test_experiments_can_be_run_again(contained):
+    cells = "overhear change build rebuild wrong try-wrong told-wrong mended inside topic members"
+    for cell in f"{cells} picture alone joins scale shrink picture-stop".split():
+        contained.again(contained.index(cell))
+    assert not contained.errors
+    assert contained.value("happened")["kafka:19092"] is True
