@@ -195,11 +195,3 @@ def test_experiments_can_be_run_again_after_a_kill(lesson):
     assert lesson.value("table.loc['all'].tolist()") == [
         "20 kept", "20 lost", "20 refused", "20 refused",
     ]  # fmt: skip
-
-
-@pytest.mark.shares_a_lab
-def test_a_second_kill_before_the_first_is_mended_leaves_a_lab_that_goes_on(lesson):
-    for cell in ("kill", "kill", "leads-now", "back", "home"):
-        lesson.again(lesson.index(cell))
-    assert not lesson.errors
-    assert lesson.value("in_sync(departed)") is True

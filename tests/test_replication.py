@@ -119,7 +119,7 @@ def test_a_leader_is_killed_others_take_over_and_the_picture_shows_it(lab, topic
 
 
 def test_all_three_are_killed_and_nothing_that_was_acknowledged_is_lost(lab, topic):
-    with Operations(lab, topic, delivery_timeout_ms=60_000) as operations:
+    with Operations(lab, topic, delivery_timeout_ms=120_000) as operations:
         for node in (1, 2, 3):
             lab.kill(node)
         start_together(lab, [1, 2, 3])
@@ -155,10 +155,11 @@ def test_a_broker_that_is_frozen_is_taken_for_dead_and_comes_back(lab, topic):
     assert set(operations.acknowledged) <= set(held(lab, topic))
 
 
+@pytest.mark.timeout(300)
 def test_what_two_must_have_is_refused_by_one_alone(lab, topic):
     leader, *others = last(lab, topic)[0].replicas
     with contextlib.closing(
-        KafkaProducer(**lab.connection, delivery_timeout_ms=60_000)
+        KafkaProducer(**lab.connection, delivery_timeout_ms=120_000)
     ) as producer:
         producer.send(topic, b'{"id": "a"}', partition=0).get(timeout=10)
         for node in others:
@@ -171,7 +172,7 @@ def test_what_two_must_have_is_refused_by_one_alone(lab, topic):
         late = producer.send(topic, b'{"id": "c"}', partition=0)
         lab.kill(leader)
         start_together(lab, others)
-        late.get(timeout=60)  # it was kept, and is taken by the next leader
+        late.get(timeout=120)  # it was kept, and is taken by the next leader
     assert {"a", "c"} <= set(held(lab, topic))
 
 
