@@ -32,7 +32,6 @@ from lab_env.messages import say
 
 API_SECONDS = 20.0  # for an answer; what an engine counts over a second takes it some more
 COMPOSE_SECONDS = 300.0
-PROJECT_LABEL = "com.docker.compose.project"
 BOARD = "services/board"
 LAST_LINES = 8  # of a command that fails
 TICK = 0.2
@@ -332,23 +331,13 @@ class Project:
     def _begin(self, words: list[str]) -> subprocess.Popen:
         if not self._finalizer.alive:
             raise ClosedError("containers.closed", name=self.name)
-        docker = shutil.which("docker")
-        if docker is None:
-            raise BrokerError("compose.no_docker")
         self._note_images()
-        return subprocess.Popen(
-            [docker, *self._project.words(), "--ansi", "never", "--progress", "plain", *words],
+        return command.begin(
+            *self._project.words(), "--ansi", "never", "--progress", "plain", *words,
             cwd=self.folder,
             env={**os.environ, **self.variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # an Interrupt in the notebook is for the notebook
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        )  # fmt: skip
 
     def _say_how_it_ends(self) -> None:
         """Leave in the folder what its supervisor does when the notebook is gone."""

@@ -22,7 +22,7 @@ from lab_env.errors import BadInputError, BrokerError
 
 pytestmark = pytest.mark.shares_a_lab
 ROOT = Path(__file__).parent.parent
-LABEL = "com.docker.compose.project"
+LABEL = engine.PROJECT_LABEL
 
 
 def containers(*more: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ def engine():
 
 def left(name: str) -> list[str]:
     """Return what the engine holds of a project: containers, volumes, networks, images."""
-    label = f"label={containers.PROJECT_LABEL}={name}"
+    label = f"label={command.PROJECT_LABEL}={name}"
     kinds = [(*kind, label) for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls"))]
     kinds.append(("image", "ls", f"reference={name}-*"))
     return [

@@ -118,8 +118,9 @@ class _Container(NamedTuple):
 
 def _containers(compose: "Project") -> list[_Container]:
     from lab_env import containers
+    from lab_env.clusters.engine import PROJECT_LABEL
 
-    label = f"{containers.PROJECT_LABEL}={compose.name}"
+    label = f"{PROJECT_LABEL}={compose.name}"
     told = containers.engine().get("/containers/json", all="true", filters={"label": [label]})
     return [
         _Container(

@@ -1,7 +1,5 @@
 """Checks of lesson 06: who stays in a group, and who can be restarted without moving anything."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
@@ -25,12 +23,6 @@ GOODBYE_SECONDS = 2.0  # who says goodbye is missed sooner, who only falls silen
 
 def _wrong(key: str, **found: object) -> Result:
     return not_yet(f"rebalancing.{key}", **found)
-
-
-def _until(over: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not over() and time.monotonic() < deadline:
-        time.sleep(0.2)
 
 
 def _history(lab: "Lab", topic: str, group: str) -> "list[Sample]":
@@ -105,7 +97,7 @@ def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
         last = max(began, reports["time"].max()) if len(reports) else began
         return now > last + START_SECONDS
 
-    _until(over, MOST_SECONDS)
+    lab.until(over, MOST_SECONDS)
 
 
 def _is_done(sample: "Sample", topic: str, group: str) -> bool:
@@ -207,10 +199,10 @@ def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Resu
         members: how many the group has to have.
     """
     found = {"topic": topic, "group": group, "members": members}
-    _until(lambda: _settled_at(lab, topic, group, members) is not None, START_SECONDS)
+    lab.until(lambda: _settled_at(lab, topic, group, members) is not None, START_SECONDS)
     if (begin := _settled_at(lab, topic, group, members)) is None:
         return _wrong_crew(lab, topic, group, found)
-    _until(lambda: _restart(lab, topic, group, begin.time), 2.0)
+    lab.until(lambda: _restart(lab, topic, group, begin.time), 2.0)
     restart = _restart(lab, topic, group, begin.time)
     if restart is None:
         return _wrong("place_no_restart", **found)
@@ -221,7 +213,7 @@ def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Resu
         history = _history(lab, topic, group)
         return _moved(history, group, begin) or _grows(history, topic, group, started)
 
-    _until(over, 15.0)
+    lab.until(over, 15.0)
     if lab.services[found["name"]].state == "failed":
         return _wrong("place_failed", error=lab.services[found["name"]].error, **found)
     history = _history(lab, topic, group)

@@ -1,8 +1,7 @@
 """Checks of lesson 10: what was acknowledged survives, and a topic with one copy is mended."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,6 @@ def _wrong(key: str, **found: object) -> Result:
     return not_yet(f"replication_and_failure.{key}", **found)
 
 
-def _until(over: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not over() and time.monotonic() < deadline:
-        time.sleep(0.2)
-
-
 def _partitions(lab: "Lab", topic: str) -> list[dict]:
     """Return the partitions of a topic as the cluster describes them, in order."""
     from kafka import KafkaAdminClient
@@ -40,16 +33,6 @@ def _partitions(lab: "Lab", topic: str) -> list[dict]:
             raise BadInputError("lab.no_such_topic", topic=topic)
         found = admin.describe_topics([topic])[0]["partitions"]
     return sorted(found, key=lambda one: one["partition_index"])
-
-
-def _settings(lab: "Lab", topic: str) -> dict[str, str]:
-    """Return the settings of a topic, also those that it has by default."""
-    from kafka import KafkaAdminClient
-    from kafka.admin import ConfigResource
-
-    with closing(KafkaAdminClient(**lab.connection)) as admin:
-        found = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
-    return {name: one["value"] for name, one in found["topic"][topic].items()}
 
 
 def _listed(numbers: Iterable[object]) -> str:
@@ -68,7 +51,7 @@ def survived_the_night(lab: "Lab", topic: str) -> Result:
         topic: real name of the topic.
     """
     (first, *_) = _partitions(lab, topic)
-    settings = _settings(lab, topic)
+    settings = look.settings(lab.connection, topic)
     copies, least = len(first["replica_nodes"]), int(settings[LEAST])
     found = {"topic": topic, "copies": copies, "least": least}
     if (wrong := _unsafe(found, settings)) is not None:
@@ -153,7 +136,7 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
     found = {"topic": topic, "copies": COPIES, "flights": len(flights)}
     if (wrong := _wrong_records(lab, topic, flights, found)) is not None:
         return wrong
-    _until(lambda: not _on_their_way(lab, topic), MOST_SECONDS)
+    lab.until(lambda: not _on_their_way(lab, topic), MOST_SECONDS)
     if way := _on_their_way(lab, topic):
         return _wrong("mend_on_its_way", partitions=_listed(way), **found)
     parts = _partitions(lab, topic)
@@ -164,7 +147,7 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
         return _wrong("mend_some", partitions=_listed(few), **found)
     if (wrong := _wrong_spread(lab, parts, found)) is not None:
         return wrong
-    _until(lambda: _is_home(lab, topic), MOST_SECONDS)
+    lab.until(lambda: _is_home(lab, topic), MOST_SECONDS)
     parts = _partitions(lab, topic)
     late = [one["partition_index"] for one in parts if _is_late(one)]
     if late:

@@ -1,6 +1,5 @@
 """The checks of lesson 04: a key that keeps order and spreads load, a topic of latest records."""
 
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -125,7 +124,7 @@ def latest(lab: "Lab", topic: str, *, day: str) -> Result:
         day: such as "2013-01-15"; records of a later day may follow.
     """
     truth = {event["destination"]: event["id"] for event in _events(day)}
-    settings = _settings(lab, topic)
+    settings = look.settings(lab.connection, topic)
     policy = settings["cleanup.policy"]
     # whichever is shorter closes the active segment
     age = min(int(settings["segment.ms"]), int(settings["max.compaction.lag.ms"]))
@@ -174,15 +173,3 @@ def _text(value: object, name: str) -> str:
     """Return a field of a record's body, "" if it has none."""
     found = value.get(name) if isinstance(value, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _settings(lab: "Lab", topic: str) -> dict[str, str]:
-    """Return the settings of a topic that are in force, by Kafka's names."""
-    from kafka import KafkaAdminClient
-    from kafka.admin import ConfigResource, ConfigResourceType
-
-    asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
-    with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
-        found = admin.describe_configs(asked, config_filter="all")
-    settings = found["topic"][topic]
-    return {name: one["value"] for name, one in settings.items()}

@@ -102,9 +102,9 @@ class Compose(Cluster):
         path = file(ONE)
         found = engine.asked(
             "ps", "--no-trunc",
-            "--filter", f"label=com.docker.compose.project.config_files={path}",
+            "--filter", f"label={engine.PROJECT_LABEL}.config_files={path}",
             "--filter", "label=com.docker.compose.service=kafka",
-            "--format", '{{.Label "com.docker.compose.project"}}\t{{.Status}}',
+            "--format", f'{{{{.Label "{engine.PROJECT_LABEL}"}}}}\t{{{{.Status}}}}',
         ).splitlines()  # fmt: skip
         running = [line.split("\t")[0] for line in found if "(healthy)" in line]
         # a lab's own containers are of the same file, and not for others

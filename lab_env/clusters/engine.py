@@ -12,6 +12,36 @@ from lab_env.errors import BrokerError
 from lab_env.messages import say
 
 QUICK_SECONDS = 5.0  # for a question; an engine that is starting or broken may never answer
+PROJECT_LABEL = "com.docker.compose.project"  # what Compose puts on all that it makes
+
+
+def begin(*words: str, **options: object) -> subprocess.Popen:
+    """Start ``docker``, and return the process, whose output is read line by line.
+
+    Args:
+        *words: the rest of the command line.
+        **options: of `subprocess.Popen`; what is an error is thrown away unless they say more.
+
+    Raises:
+        BrokerError: there is no such command.
+    """
+    return subprocess.Popen(
+        [_command(), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # an Interrupt in the notebook is for the notebook
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        **{"stderr": subprocess.DEVNULL} | options,
+    )
+
+
+def _command() -> str:
+    if (found := shutil.which("docker")) is None:
+        raise BrokerError("compose.no_docker")
+    return found
 
 
 def docker(
@@ -27,9 +57,7 @@ def docker(
     Raises:
         BrokerError: there is no such command, or it did not answer in time.
     """
-    command = shutil.which("docker")
-    if command is None:
-        raise BrokerError("compose.no_docker")
+    command = _command()
     try:
         return subprocess.run(
             [command, *words],
@@ -98,23 +126,12 @@ def events(project: str) -> subprocess.Popen:
 
     It ends by itself with the next event once nobody reads it.
     """
-    command = [
-        shutil.which("docker") or "docker", "events",
+    return begin(
+        "events",
         "--filter", "type=container",
-        "--filter", f"label=com.docker.compose.project={project}",
+        "--filter", f"label={PROJECT_LABEL}={project}",
         "--format", "{{json .}}",
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # an Interrupt in the notebook is not meant for it
-        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-    )
+    )  # fmt: skip
 
 
 def happened(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

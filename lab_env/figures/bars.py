@@ -330,7 +330,7 @@ class Bars:
         inks = [style.INK] * FIRST
         for look in looks:
             solid.append(_rgba(look.colour))
-            second.append(_rgba(_paler(look.colour)))
+            second.append(_rgba(style.paler(look.colour, 0.45)))
             kinds.append(_turn_of(look) % 4)
             inks.append("#ffffff" if _dark(look.colour) else "#000000")
         self._solid, self._second = np.array(solid, np.uint8), np.array(second, np.uint8)
@@ -361,10 +361,6 @@ def _channels(colour: str) -> list[int]:
 
 def _rgba(colour: str) -> tuple[int, ...]:
     return (*_channels(colour), 255)
-
-
-def _paler(colour: str) -> str:
-    return "#" + "".join(f"{round(c + (255 - c) * 0.45):02x}" for c in _channels(colour))
 
 
 def _dark(colour: str) -> bool:

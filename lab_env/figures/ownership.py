@@ -2,13 +2,13 @@
 
 import re
 from math import ceil
-from statistics import median
 
 from matplotlib.collections import PolyCollection
 
 from lab_env.figures import marks, scales, style
 from lab_env.figures.bars import ZONE, Bars
 from lab_env.figures.lag import Depth
+from lab_env.figures.series import Spacing
 from lab_env.figures.stencil import Pixels, Stamped
 from lab_env.figures.tenure import FIRST, Change, Tenure
 from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
@@ -20,7 +20,6 @@ SAME = 2.0  # seconds within which a mark of the journal and a change that was s
 SAID = {True: ("start",), False: ("stop", "crash", "fail", "kill")}  # kinds of marks that tell it
 MOST_TOLD = 12  # members that the sentence names one by one
 WIDEST = 190.0  # units that names beside a block may take
-SPACINGS = 30  # samples from which it is told how often one comes
 
 
 class Block:
@@ -57,7 +56,7 @@ class Ownership(Stamped, TimeFigure):
             self.panels.append(self._lag_panel)
             self.series = [block.depth.series for block in self._blocks]
         self._scale = scales.Amount(least=10)
-        self._times: list[float] = []  # of the last samples that the broker answered
+        self._spacing = Spacing()
         self._changes: tuple = ()
 
     # -- reading ------------------------------------------------------------------------------
@@ -74,7 +73,7 @@ class Ownership(Stamped, TimeFigure):
             for name in sorted(block.tenure.members, key=style.natural):
                 self._stage.palette.look(name)  # truck-1 gets its colour before truck-2
         if not self.stale(sample):
-            self._times = [*self._times[1 - SPACINGS :], sample.time]
+            self._spacing.add(sample.time)
         # a rebalance that goes on is news with every sample, since its length grows
         growing = any(block.tenure.going_on for block in self._blocks)
         return facts, sample.time if growing else None
@@ -97,12 +96,6 @@ class Ownership(Stamped, TimeFigure):
             ]
             self._marks = marks.merge([*told, *own])
         return changed
-
-    @property
-    def _period(self) -> float:
-        """How far apart samples are, s."""
-        gaps = [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
-        return median(gaps) if gaps else 0.0
 
     # -- laying out ---------------------------------------------------------------------------
 
@@ -176,14 +169,11 @@ class Ownership(Stamped, TimeFigure):
 
     def axis_words(self) -> str:
         """Return what stands at the time axis, with how often this picture sees."""
-        words = [say("figures.ownership_axis", seconds=self._period_words())]
+        words = [say("figures.ownership_axis", seconds=self._spacing.words)]
         if min(block.bars.pitch for block in self._blocks) < 1:
             rows = max(block.tenure.rows for block in self._blocks)
             words.append(say("figures.ownership_heat", count=rows))
         return " · ".join(words)
-
-    def _period_words(self) -> str:
-        return f"{max(self._period, 0.1):.1f}"
 
     def _lay_panel(self, panel: Panel, low: int, high: int, *, last: bool, label_left: float):
         block = next((block for block in self._blocks if block.panel is panel), None)
@@ -382,7 +372,7 @@ class Ownership(Stamped, TimeFigure):
                 kind=self._kind_of(block.tenure),
             )
             parts.append(say("figures.ownership_of", group=group, parts=", ".join(words)))
-        parts.append(say("figures.ownership_seen", seconds=self._period_words()))
+        parts.append(say("figures.ownership_seen", seconds=self._spacing.words))
         return self.sentence_of(now, ["; ".join(parts)])
 
     def _owners_told(self, tenure: Tenure) -> list[str]:

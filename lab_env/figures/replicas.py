@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 from math import ceil
-from statistics import median
 
 from matplotlib.collections import PolyCollection
 
@@ -18,8 +17,8 @@ from lab_env.figures.leadership import (
     Leadership,
     away,
 )
-from lab_env.figures.ownership import SPACINGS, ranges
-from lab_env.figures.series import Rate, Series
+from lab_env.figures.ownership import ranges
+from lab_env.figures.series import Rate, Series, Spacing
 from lab_env.figures.stencil import Stamped
 from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.journal import Mark
@@ -28,6 +27,7 @@ from lab_env.observation.sample import Sample
 
 BETWEEN = 0.55  # lanes of room between two partitions
 FILLED = 0.8  # of a lane
+PALE = 0.78  # of the way to white: an in-sync replica beside its leader
 THINNEST = 4.0  # units of a lane; of more partitions than find room, the first ones are shown
 FEWEST = 6.0  # lanes for which there is room at the least, so that one does not fill the panel
 PAD = 5.0  # units between the begin of a bar and its word
@@ -61,7 +61,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         self._rate, self._rates = Rate(), Series()
         self.series = [self._rates]
         self._scale = scales.Amount(least=10)
-        self._times: list[float] = []  # of the last samples that were answered
+        self._spacing = Spacing()
         self._away: dict[int, list[tuple[float, float | None]]] = {}
         self._noted: tuple = ()
         self._tops: dict[tuple[int, int], float] = {}  # by partition and broker, in lanes
@@ -83,7 +83,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         rate = self._rate.at(sample.time, sample.produced(self._topic))
         if rate is not None and sample.time >= self.origin:
             self._rates.add(sample.time, rate)
-        self._times = [*self._times[1 - SPACINGS :], sample.time]
+        self._spacing.add(sample.time)
         leaderless = any(kept.leader < 0 for kept in self._history.now.values())
         # what goes on is news with every sample, since its length grows
         return changed, rate, sample.time if leaderless else None
@@ -169,7 +169,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
 
     def layout(self, now: float) -> object:
         """Return what the axes depend on."""
-        known = self._rows_more(), self._period_words(), self._named
+        known = self._rows_more(), self._spacing.words, self._named
         return super().layout(now), tuple(self._tops), *known
 
     def _lay_panel(self, panel: Panel, low: int, high: int, *, last: bool, label_left: float):
@@ -218,7 +218,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         """Return what stands at the time axis: how to read the lanes, and what is not shown."""
         more, leaderless = self._rows_more()
         keys = ("axis_more", "axis_few") if more else ("axis", "axis_short")
-        values = {"seconds": self._period_words(), "count": more, "leaderless": leaderless}
+        values = {"seconds": self._spacing.words, "count": more, "leaderless": leaderless}
         texts = [say(f"figures_replicas.{key}", **values) for key in keys]
         room = self._lanes.width + 0.9 * self._lanes.left
         return texts[self.measure(texts[0], style.TEXT) > room]
@@ -228,10 +228,6 @@ class ReplicaTimeline(Stamped, TimeFigure):
         shown = {partition for partition, _ in self._tops}
         others = [kept for partition, kept in self._history.now.items() if partition not in shown]
         return len(others), sum(kept.leader < 0 for kept in others)
-
-    def _period_words(self) -> str:
-        gaps = [b - a for a, b in pairwise(self._times)]
-        return f"{max(median(gaps) if gaps else 0.0, 0.1):.1f}"
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -267,7 +263,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         for role, artist in enumerate(self._bars):
             artist.set_verts(boxes[role])
         self._bars[LEADER].set_facecolor(colours[LEADER])
-        self._bars[IN_SYNC].set_facecolor([_paler(colour) for colour in colours[IN_SYNC]])
+        self._bars[IN_SYNC].set_facecolor([style.paler(one, PALE) for one in colours[IN_SYNC]])
         self._bars[IN_SYNC].set_edgecolor(colours[IN_SYNC])
         self._bars[BEHIND].set_edgecolor(colours[BEHIND])
         self._unknown.set_verts(unknown)
@@ -370,7 +366,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         parts = self._leaders_told()
         if (last := self._rates.last) is not None:
             parts.append(say("figures_replicas.told_rate", rate=style.number(last)))
-        parts.append(say("figures_replicas.told_seen", seconds=self._period_words()))
+        parts.append(say("figures_replicas.told_seen", seconds=self._spacing.words))
         return self.sentence_of(now, ["; ".join(parts)])
 
     def _leaders_told(self) -> list[str]:
@@ -427,12 +423,6 @@ def _words(broker: int) -> str:
 
 def _box(begin: float, end: float, top: float, bottom: float) -> list[tuple[float, float]]:
     return [(begin, top), (end, top), (end, bottom), (begin, bottom)]
-
-
-def _paler(colour: str) -> str:
-    """Return a light tint of a colour."""
-    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(c + (255 - c) * 0.78):02x}" for c in channels)
 
 
 def _marks_of(changes: list[Change]) -> list[Mark]:

@@ -2,9 +2,29 @@
 
 from bisect import bisect_left
 from collections import deque
+from itertools import pairwise
+from statistics import median
 
 NAN = float("nan")
+SPACINGS = 30  # samples from which it is told how often one comes
 RATE_SPAN = 0.9  # seconds that a rate is taken over, so that it does not jump with each sample
+
+
+class Spacing:
+    """How far apart the last samples are that the broker answered."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=SPACINGS)
+
+    def add(self, time: float) -> None:
+        """Note when a sample was taken, s."""
+        self._times.append(time)
+
+    @property
+    def words(self) -> str:
+        """The median, in seconds with a tenth."""
+        gaps = [after - before for before, after in pairwise(self._times)]
+        return f"{max(median(gaps) if gaps else 0.0, 0.1):.1f}"
 
 
 class Series:

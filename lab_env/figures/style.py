@@ -81,6 +81,12 @@ def readable(colour: str) -> str:
     return "#" + "".join(f"{round(c * factor * 255):02x}" for c in (red, green, blue))
 
 
+def paler(colour: str, share: float) -> str:
+    """Return ``colour`` with so much of the way to white behind it."""
+    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(c + (255 - c) * share):02x}" for c in channels)
+
+
 def _luminance(*rgb: float) -> float:
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -109,6 +109,16 @@ def value_of(data: bytes | None) -> Any:
         return text
 
 
+def settings(connection: dict, topic: str) -> dict[str, str]:
+    """Return the settings of ``topic`` that are in force, its own and the defaults, by name."""
+    from kafka import KafkaAdminClient
+    from kafka.admin import ConfigResource
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        found = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
+    return {name: one["value"] for name, one in found["topic"][topic].items()}
+
+
 def committed(connection: dict, group: str, topic: str) -> dict[int, int]:
     """Return what ``group`` has committed of ``topic``: the next offset to read by partition."""
     from kafka import KafkaAdminClient
