@@ -357,17 +357,21 @@ def test_plain_up_starts_one_broker():
 
 def test_the_engine_is_stopped_in_the_middle():
     """An engine of its own, so that nobody else's containers stop with it."""
+    bridge = Path("/sys/class/net/docker0")
+    had_one = bridge.exists()
     with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder:
         stop_an_engine(Path(folder))  # a socket's path has 100 signs at the most
+    assert bridge.exists() == had_one
 
 
 def stop_an_engine(tmp_path: Path) -> None:
     dockerd = shutil.which("dockerd")
     assert dockerd, "this test starts an engine of its own: install docker.io"
     host = f"unix://{tmp_path}/engine.sock"
-    words = [dockerd, "--storage-driver", "vfs", "--data-root", tmp_path / "data", "--exec-root",
-             tmp_path / "exec", "--pidfile", tmp_path / "pid", "--host", host, "--bridge", "none",
-             "--iptables=false", "--ip-masq=false"]  # fmt: skip
+    # in a network of its own: an engine without a bridge removes that of the engine which is there
+    words = ["unshare", "--net", dockerd, "--host", host, "--bridge", "none", "--iptables=false",
+             "--ip-masq=false", "--storage-driver", "vfs", "--data-root", tmp_path / "data",
+             "--exec-root", tmp_path / "exec", "--pidfile", tmp_path / "pid"]  # fmt: skip
     with open(tmp_path / "log", "w") as log:
         started = subprocess.Popen(words, stdout=log, stderr=log)
     try:
