@@ -66,8 +66,9 @@ def start_and_end(where: str = "embedded", brokers: int = 1) -> tuple[float, flo
     lab = Lab(where, brokers=brokers)
     from kafka import KafkaProducer
 
+    topic = lab.topic("first")
     with KafkaProducer(**lab.connection) as producer:
-        producer.send("first", b"record").get(timeout=30)
+        producer.send(topic, b"record").get(timeout=30)
         acknowledged = time.monotonic()
     closing = time.monotonic()
     lab.close()

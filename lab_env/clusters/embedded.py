@@ -119,6 +119,8 @@ def server_properties(
         "group.consumer.min.session.timeout.ms": 1000,
         "broker.session.timeout.ms": 2000,
         "broker.heartbeat.interval.ms": 300,
+        # the default collects 25 ms of what may change in the cluster; a lab changes little
+        "controller.quorum.append.linger.ms": 1,
         "controller.quorum.election.timeout.ms": 300,
         "controller.quorum.fetch.timeout.ms": 1500,
         "controller.quorum.election.backoff.max.ms": 200,

@@ -52,7 +52,9 @@ def round_trip(
     # on a shared cluster two labs may be at it at once
     name = f"{prefix}{TOPIC}-{secrets.token_hex(3)}" if prefix else TOPIC
     deadline = time.monotonic() + seconds
-    quick = {**connection, "reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 300}
+    # a young broker is not ready for the first request of a kind: it is asked again soon
+    soon = {"reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 300, "retry_backoff_ms": 20}
+    quick = {**connection, **soon}
     last: Exception | None = None
     with quiet_kafka():
         while time.monotonic() < deadline:
