@@ -2,6 +2,8 @@
 
 import pytest
 
+from lab_env import Lab, lessons, runner
+
 NUMBER = "10"
 
 
@@ -195,3 +197,19 @@ def test_experiments_can_be_run_again_after_a_kill(lesson):
     assert lesson.value("table.loc['all'].tolist()") == [
         "20 kept", "20 lost", "20 refused", "20 refused",
     ]  # fmt: skip
+
+
+@pytest.mark.timeout(600)
+def test_on_a_cluster_of_three_that_is_not_ones_own_it_says_so_and_goes_on(monkeypatch):
+    with Lab("embedded", brokers=3) as cluster:
+        monkeypatch.setenv("KAFKA_LAB", "external")
+        monkeypatch.setenv("KAFKA_LAB_BOOTSTRAP", ",".join(cluster.connection["bootstrap_servers"]))
+        monkeypatch.setenv("KAFKA_LAB_PREFIX", "ann-")
+        (path,) = (path for path in lessons.paths() if path.name.startswith(NUMBER))
+        notebook, failures = runner.run(path, solutions=True, seconds=180)
+        assert [f"cell {failure.cell}: {failure.why}" for failure in failures] == []
+        ids = {cell.id: str(cell.get("outputs", "")) for cell in notebook.cells}
+        assert "nothing was done to broker" in ids["kill"]
+        assert "leads on" in ids["leads-now"]
+        assert "no broker was added" in ids["grow"]
+        assert set(cluster.nodes.values()) == {"running"}
