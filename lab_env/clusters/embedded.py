@@ -115,7 +115,7 @@ def server_properties(
         # the new group protocol (KIP-848), where the broker says how often members are heard
         "group.consumer.heartbeat.interval.ms": 1000,
         "group.consumer.min.heartbeat.interval.ms": 200,
-        "group.consumer.session.timeout.ms": 6000,
+        "group.consumer.session.timeout.ms": 4000,
         "group.consumer.min.session.timeout.ms": 1000,
         "broker.session.timeout.ms": 2000,
         "broker.heartbeat.interval.ms": 300,
