@@ -10,6 +10,8 @@ The map, in the order in which one part may use another:
     checks        observation and reports -> pass, or what was found and a hint
     figures       observation and reports -> live pictures; knows no broker and no process
     measuring, power_cuts   functions measured side by side, and killed at their worst moments
+    aws           an AWS account, embedded or real: clients, what exists and costs, its clean-up
+    spring, rabbitmq   the Spring application of services/airport as a service; the other broker
     service       a student's function as a process (its other side is ``worker``)
     observation   the broker, sampled through clients alone
     containers, listeners   Docker's engine and a student's Compose project; where a broker sends

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from lab_env.clusters.cluster import Cluster
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
+    from lab_env.rabbitmq import NoRabbit, RabbitMQ
     from lab_env.service import Service, Services
+    from lab_env.spring import SpringFleet, Springs, SpringService
 
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 MOST_BROKERS = 9
@@ -190,9 +192,69 @@ class Lab:
         self._open()
         return self.services.start(function, *args, name=name, copies=copies, settings=settings)
 
+    def spring(
+        self,
+        yaml: str | None = None,
+        *,
+        name: str = "spring",
+        copies: int = 1,
+        **properties: object,
+    ) -> "SpringService | SpringFleet":
+        """Run the Spring application of services/airport as a service; returns when it is up.
+
+        The first start on a machine fetches Spring (50 MB) and compiles the application.
+
+        Args:
+            yaml: the text of its application.yml, in place of the one that it brings; None for
+                that one. Where Kafka is, and a port, it need not say.
+            name: the service's name; its consumers have it in their client ids. One that runs
+                already is replaced.
+            copies: how many to start: name-1, name-2, ...
+            **properties: Spring's names, before what the YAML says:
+                ``**{"spring.cloud.function.definition": "statistics"}``.
+
+        Returns:
+            The service (with stop, crash, restart, log, bindings, get), or the list of copies.
+
+        Raises:
+            BadInputError: the YAML cannot work.
+            DownloadError, StorageError: Spring is not here, and cannot be fetched or kept.
+            ServiceError: it is not up within 30 s; with the reason out of its log.
+        """
+        services = self.services
+        springs = self._part("spring", lambda: self._make_springs(services))
+        return springs.start(yaml, name, copies, properties)
+
+    def _make_springs(self, services: "Services") -> "Springs":
+        from lab_env.spring import Springs
+
+        parts = self._parts  # and not the lab, which may be forgotten
+        return Springs(self._cluster, services, lambda: parts.get("rabbitmq"))
+
+    def rabbitmq(self) -> "RabbitMQ | NoRabbit":
+        """Start a RabbitMQ beside Kafka, or return the one that runs; it ends with the lab.
+
+        Returns:
+            The RabbitMQ (with queues, exchanges, bindings, publish, messages); where none is
+            installed, something that is false and says what to do.
+
+        Raises:
+            BrokerError: it is installed, and does not start.
+        """
+        from lab_env import rabbitmq
+
+        self._open()
+        with self._making:
+            there = self._parts.get("rabbitmq")
+            if not there:  # none yet, or one that has died
+                if there is not None:
+                    there.close()
+                self._parts["rabbitmq"] = rabbitmq.start()
+            return self._parts["rabbitmq"]
+
     @property
     def services(self) -> "Services":
-        """What `service` started, by name."""
+        """What `service` and `spring` started, by name."""
         return self._part("services", self._make_services)
 
     def _make_services(self) -> "Services":
@@ -499,7 +561,7 @@ def _round_trip(cluster: "Cluster", brokers: int) -> None:
 
 def _close_parts(parts: dict[str, Any]) -> None:
     """Close what a lab made, pictures first (they draw a last frame), the cluster last."""
-    for name in ("show", "services", "observer", "cluster"):
+    for name in ("show", "services", "spring", "rabbitmq", "observer", "cluster"):
         part = parts.get(name)
         if part is not None:
             with contextlib.suppress(Exception):  # one that fails must not keep the others open

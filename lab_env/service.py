@@ -57,10 +57,10 @@ class _Home:
     reported: Counter = field(default_factory=Counter)
 
 
-class _Run:
-    """One process of a service, from its start to its end."""
+class Run:
+    """One process of a service, from its start to its end: what every kind of process has."""
 
-    def __init__(self, name: str, home: _Home, payload: bytes, settings: dict, log: Path):
+    def __init__(self, name: str, home: _Home, log: Path):
         self.name = name
         self.home = home
         self.state = "running"
@@ -68,9 +68,63 @@ class _Run:
         self.notice: notices.Notice | None = None  # why it failed
         self.ended = threading.Event()
         self._expected = ""  # how it was asked to end: stop or crash
-        self._returned = False
         self._log = log
         self._lock = threading.Lock()  # one writer to stdin at a time, and one who ends the run
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        raise NotImplementedError
+
+    def send(self, message: dict, seconds: float = 2.0) -> bool:
+        """Write a line to the process; return whether it took it within ``seconds``."""
+        return False
+
+    def ask(self, seconds: float) -> None:
+        """Ask the process to stop within ``seconds``; return at once."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End the process, and what it has started, with a real SIGKILL."""
+        raise NotImplementedError
+
+    def fail(self, kind: str, text: str) -> None:
+        """Write a failure into the pictures, and leave it for the notebook to be shown."""
+        self.mark(kind)
+        notice = notices.post if not self.home.closed else notices.Notice
+        self.notice = notice(text)
+
+    def mark(self, kind: str) -> None:
+        """Write the run's end into the pictures: once, but a failure always."""
+        with self._lock:
+            if self._expected and kind != "fail":
+                return
+            self._expected = kind
+        if not self.home.closed:
+            text = say(f"service.mark_{kind}", name=self.name)
+            self.home.journal.mark(text, kind, self.name)
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the process has ended within ``seconds``."""
+        return _wait(self.ended.is_set, seconds, self.ended.wait)
+
+    def tail(self, lines: int) -> str:
+        """Return the last lines of the log."""
+        try:
+            with open(self._log, "rb") as file:
+                file.seek(max(os.fstat(file.fileno()).st_size - 400 * lines - 4000, 0))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class _Run(Run):
+    """A process that runs a student's function."""
+
+    def __init__(self, name: str, home: _Home, payload: bytes, settings: dict, log: Path):
+        super().__init__(name, home, log)
+        self._returned = False
         self._sent = threading.Event()
         with open(log, "ab") as file:
             self.process = subprocess.Popen(
@@ -125,16 +179,11 @@ class _Run:
                     self.first[key] = value
         elif failed := message.get("failed"):
             self.state = "failed"
-            self._fail("fail", _sentence(self.name, **failed))
+            self.fail("fail", _sentence(self.name, **failed))
         elif message.get("returned"):
             self._returned = True
         elif message.get("crash"):  # the function has asked for it: no failure to be told of
             self.mark("crash")
-
-    def _fail(self, kind: str, text: str) -> None:
-        self.mark(kind)
-        notice = notices.post if not self.home.closed else notices.Notice
-        self.notice = notice(text)
 
     def _finish(self, status: int) -> None:
         if self.state == "running":
@@ -147,22 +196,17 @@ class _Run:
                 key = "service.died" if status >= 0 else "service.died_signal"
                 log = self.tail(3) or say("service.empty_log")
                 self.state = "crashed"
-                self._fail("crash", say(key, name=self.name, status=abs(status), log=log))
+                self.fail("crash", say(key, name=self.name, status=abs(status), log=log))
         with self._lock:
             self.process.stdin.close()
         self.ended.set()
 
     # From here on in anyone's thread
 
-    def mark(self, kind: str) -> None:
-        """Write the run's end into the pictures: once, but a failure always."""
-        with self._lock:
-            if self._expected and kind != "fail":
-                return
-            self._expected = kind
-        if not self.home.closed:
-            text = say(f"service.mark_{kind}", name=self.name)
-            self.home.journal.mark(text, kind, self.name)
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
 
     def send(self, message: dict, seconds: float = 2.0) -> bool:
         """Write a line to the process; return whether it took it within ``seconds``."""
@@ -199,20 +243,6 @@ class _Run:
         except OSError:  # it went in between
             self.process.kill()
 
-    def wait(self, seconds: float) -> bool:
-        """Return whether the process has ended within ``seconds``."""
-        return _wait(self.ended.is_set, seconds, self.ended.wait)
-
-    def tail(self, lines: int) -> str:
-        """Return the last lines of the log."""
-        try:
-            with open(self._log, "rb") as file:
-                file.seek(max(os.fstat(file.fileno()).st_size - 400 * lines - 4000, 0))
-                text = file.read().decode(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
-
 
 class Service:
     """A student's function that runs in a process of its own; made by ``lab.service``.
@@ -242,10 +272,13 @@ class Service:
                 "service.no_folder", folder=self._home.folder, reason=error.strerror
             ) from error
         try:
-            self._run = _Run(self.name, self._home, self._payload, self._settings, self._log)
+            self._run = self._launch()
         except (OSError, RuntimeError) as error:  # no memory, no process or no thread left
             raise ServiceError("service.not_started", name=self.name, reason=error) from error
         self._home.journal.mark(say("service.mark_start", name=self.name), "start", self.name)
+
+    def _launch(self) -> Run:
+        return _Run(self.name, self._home, self._payload, self._settings, self._log)
 
     def _tell(self) -> None:
         """Where there are no cells, warn of a failure at the next call."""
@@ -255,7 +288,7 @@ class Service:
     @property
     def pid(self) -> int:
         """The process's id."""
-        return self._run.process.pid
+        return self._run.pid
 
     @property
     def state(self) -> str:
@@ -469,6 +502,15 @@ class Services(Mapping):
         payload = travel.pack(function, args, called)
         notices.watch_cells()
 
+        return self.take(names, lambda name: Service(name, self._home, payload, dict(settings)))
+
+    def take(self, names: list[str], make: Callable[[str], Service]) -> Service | Fleet:
+        """Start a service a name by ``make``, in place of those that have the names already.
+
+        Args:
+            names: of one service, or of a fleet.
+            make: starts one and returns it at once.
+        """
         old = [self._services[name] for name in names if name in self._services]
         _stop(old, 2.0)
         for service in old:
@@ -478,13 +520,13 @@ class Services(Mapping):
         fleet = Fleet()
         try:
             for name in names:
-                self._services[name] = Service(name, self._home, payload, dict(settings))
+                self._services[name] = make(name)
                 fleet.append(self._services[name])
         except BaseException:  # half a fleet helps nobody
             for service in fleet:
                 service._run.kill()
             raise
-        return fleet[0] if copies == 1 else fleet
+        return fleet[0] if len(names) == 1 else fleet
 
     def close(self) -> None:
         """End all services within 2 s; whoever has not stopped after 1 s is killed."""

@@ -126,13 +126,14 @@ def clean(*, everything: bool = False) -> list[tuple[Path, int]]:
     """Free what the lab keeps on disk and no living lab uses.
 
     Args:
-        everything: also the jars and the AOT caches of the Kafka in use, which the next start has
-            to fetch and make again.
+        everything: also the jars and the AOT caches of the Kafka and the Spring in use, which the
+            next start has to fetch and make again.
 
     Returns:
         What was removed: (path, bytes).
     """
     from lab_env.clusters import jars
+    from lab_env.spring import app
 
     freed = []
     for folder in labs().glob("*-*/"):
@@ -141,7 +142,8 @@ def clean(*, everything: bool = False) -> list[tuple[Path, int]]:
             freed.append((folder, size(folder)))
             unlock(handle)
     sweep()
-    keep = set() if everything else {jars.folder()}
+    in_use = {jars.folder(), app.STORE.folder(), app.RABBIT_STORE.folder()}
+    keep = set() if everything else in_use
     for folder in (home() / "kafka").glob("*"):
         # resolved as the lab's own is: a home behind a link would else lose the Kafka in use
         if folder.is_dir() and folder.resolve() not in keep:

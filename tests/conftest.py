@@ -1,6 +1,7 @@
 """What the tests share: one cache for all, and a watch over what a test leaves behind."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -17,6 +18,11 @@ from lab_env.clusters import embedded, jars
 def pytest_addoption(parser):
     """Let the lessons run on Kafka wherever it comes from: ``pytest --where compose``."""
     parser.addoption("--where", default="embedded", choices=("embedded", "compose", "external"))
+
+
+def missing(what: str) -> None:
+    """Skip a test for want of a part of this machine; in CI nothing may be missing: fail it."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,11 +86,11 @@ def javas() -> set[int]:
     """Return every JVM of these tests that lives, whoever its parent is."""
     found = set()
     for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or ()
+        words = process.info["cmdline"] or ("",)
         if (
             process.info["status"] != psutil.STATUS_ZOMBIE
-            and "kafka.Kafka" in words
-            and words[-1].startswith(str(storage.home()))
+            and Path(words[0]).stem == "java"
+            and any(str(storage.labs()) in word for word in words)  # Kafka, or Spring
         ):
             found.add(process.pid)
     return found

@@ -329,9 +329,9 @@ def test_the_tools_are_fetched_once_and_checked(tmp_path, monkeypatch):
         asked.extend(jar.name for jar in wanted)
         (folder / tool.name).write_bytes(b"not it")
 
-    monkeypatch.setattr(jars, "jar_folder", lambda: folder)
-    monkeypatch.setattr(jars, "folder", lambda: tmp_path)
-    monkeypatch.setattr(jars, "_fetch", fetch)
+    monkeypatch.setattr(jars.KAFKA, "jar_folder", lambda: folder)
+    monkeypatch.setattr(jars.KAFKA, "folder", lambda: tmp_path)
+    monkeypatch.setattr(jars.KAFKA, "_fetch", fetch)
     with pytest.raises(LabError, match=r"kafka-tools.*not the file"):
         tools.consumer({"bootstrap_servers": "127.0.0.1:1"}, "nothing", 1)
     assert asked == [tool.name]

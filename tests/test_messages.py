@@ -10,7 +10,7 @@ from lab_env.errors import BadInputError
 
 PACKAGE = Path(messages.__file__).parent.parent
 ENGLISH = messages.catalogue("en")
-KEY = re.compile(r"[a-z_]+\.[a-z0-9_]+")
+KEY = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 
 
 def words() -> list[tuple[str, str]]:

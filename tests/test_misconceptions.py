@@ -90,6 +90,17 @@ MET = {
         "cannot be met by replicas that do not exist",
     ),
     "50 too few replicas are an error at once": ("10", "explain-errors", "NotEnoughReplicas"),
+    "52 @EnableBinding and @StreamListener make it listen": (
+        "11",
+        "prediction-program",
+        '"@EnableBinding", "@StreamListener"',
+    ),
+    "53 bindings are called input and output": (
+        "11",
+        "prediction-output",
+        'prediction = "flights.departed"',
+    ),
+    "54 dead letters are on": ("11", "prediction-cancelled", '"dead letters"'),
     "56 who reaches the bootstrap server is connected": (
         "12",
         "prediction-listeners",
@@ -105,6 +116,13 @@ MET = {
         "prediction-depends",
         'prediction_health = "healthy"',
     ),
+    "62 the private address of EC2 serves a laptop": (
+        "14",
+        "prediction-advertised",
+        '"connects": True, "sends": True',
+    ),
+    "64 docker compose up deploys to ECS": ("14", "prediction-compose", 'prediction = "yes"'),
+    "65 MSK can be reached from home": ("14", "prediction-msk", '"from home": True'),
 }
 
 
@@ -135,5 +153,5 @@ def test_none_is_missing():
     numbers = [int(belief.split()[0]) for belief in MET]
     wanted = [1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30]
     wanted += [32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46]
-    wanted += [48, 49, 50, 56, 57, 58]
+    wanted += [48, 49, 50, 52, 53, 54, 56, 57, 58, 62, 64, 65]
     assert numbers == wanted

@@ -19,7 +19,9 @@ LESSONS = (
     "retries_and_dead_letters",
     "throughput",
     "replication_and_failure",
+    "spring_cloud_stream",
     "docker_and_compose",
+    "aws_ec2_and_ecs",
 )
 
 
