@@ -292,7 +292,7 @@ class Lab:
         runs: int = 3,
         copies: "int | Mapping[str, int]" = 1,
         rates: "Iterable[float]" = (),
-        seconds: float | None = 0.5,
+        seconds: float | None = 0.4,
     ) -> "pd.DataFrame":
         """Measure functions side by side: each in processes of its own, warmed up, all by turns.
 

@@ -33,7 +33,7 @@ COLUMNS = {
     "client_cpu": "float64",
     "broker_cpu": "float64",
 }
-LASTING = 0.5  # s for which a run goes on at the most
+LASTING = 0.4  # s for which a run goes on at the most
 BOUND = 60.0  # s that a run may take, with what is waited for at its end
 WARM_SHARE = 10  # the warm-up is a tenth of a run
 LATE = 0.005  # s; a record that is handed out later than that after it was due has waited

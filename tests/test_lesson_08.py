@@ -48,7 +48,7 @@ def test_the_neat_reader_got_what_came_before_and_had_to_be_killed(lesson):
     assert value("error") == "JSONDecodeError"
     assert value("float(told['got'].sum())") <= 3
     assert value("int(told['raised'].notna().sum())") == 1
-    assert value("silent") > 1.9  # s: its timeout was 0.5
+    assert value("silent") > 0.9  # s: its timeout was 0.5
     assert value("reader.state") == "crashed"
 
 
