@@ -483,6 +483,18 @@ def test_a_key_that_cannot_be_written_is_told(tmp_path):
 _heard: list[str] = []
 
 
+@contextlib.contextmanager
+def answering(handler):
+    """Serve HTTP on a free port of the loopback; the address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
 @pytest.fixture
 def nobody(monkeypatch):
     """An endpoint that notes who calls, in place of a real account."""
@@ -498,13 +510,8 @@ def nobody(monkeypatch):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notes)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with answering(Notes) as address:
+        yield address
 
 
 def test_no_profile_nothing_is_called(real, nobody, monkeypatch):
@@ -886,13 +893,8 @@ def metadata():
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with answering(Metadata) as address:
+        yield address
 
 
 def test_the_instance_asks_with_a_token_for_its_addresses(metadata, tmp_path):

