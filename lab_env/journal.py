@@ -25,11 +25,18 @@ class Mark:
 
 
 class Journal:
-    """The marks of one lab, on its clock: monotonic seconds since the lab began."""
+    """The marks of one lab, on its clock: monotonic seconds since the lab began.
+
+    Attributes:
+        epoch: when the lab began, in the system's monotonic seconds.
+        marks: all of them, in the order in which they were made.
+        measuring: how many measurements are under way; whoever can wait takes less of the machine.
+    """
 
     def __init__(self) -> None:
         self.epoch = time.monotonic()
         self.marks: list[Mark] = []
+        self.measuring = 0
 
     def now(self) -> float:
         """Return the seconds since the lab began (monotonic, so a clock that jumps is no harm)."""
@@ -49,6 +56,15 @@ class Journal:
             yield mark
         finally:
             mark.end = self.now()
+
+    @contextmanager
+    def measured(self):
+        """Say that the ``with`` block measures, so that the pictures take less from it."""
+        self.measuring += 1
+        try:
+            yield
+        finally:
+            self.measuring -= 1
 
     def frame(self) -> "pd.DataFrame":
         """Return the marks: time float64 (s), end float64 (s), text, kind, subject (str)."""

@@ -286,7 +286,10 @@ def by_turns(
     clock = Journal()  # a private one: the turns are no news for the lab's pictures
     clock.epoch = journal.epoch
     rows, failures = [], {}
-    with closing(Services(clock, Reports(), folder / "measuring")) as services:
+    with (
+        journal.measured(),
+        closing(Services(clock, Reports(), folder / "measuring")) as services,
+    ):
         running = {}
         for number, (what, (function, *args)) in enumerate(cases.items()):
             many = copies.get(what, 1) if isinstance(copies, Mapping) else copies

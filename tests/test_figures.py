@@ -131,6 +131,19 @@ def pixels(figure):
     return np.asarray(Image.open(io.BytesIO(figure.png)).convert("RGB"))
 
 
+def test_while_something_is_measured_a_picture_takes_less_of_the_machine(bench):
+    bench.past(3, produced=50, consumed=25)
+    figure = bench.show.throughput(TOPIC, "board")
+    bench.feed(produced=50, consumed=25)
+    wait_until(lambda: figure.frames >= 4)
+    with bench.journal.measured():
+        time.sleep(live.SPARING)  # a frame may have been due already
+        first = figure.frames
+        time.sleep(6 * live.SPARING)
+        assert 0 < figure.frames - first <= 7, "at other times it would be about 14"
+    wait_until(lambda: figure.frames > first + 7)
+
+
 def test_a_picture_moves_and_tells_what_its_data_say(bench):
     bench.past(3, produced=50, consumed=25)
     figure = bench.show.throughput(TOPIC, "board")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lab_env.reports import Reports
 
 PERIOD = 0.22  # seconds between frames of one picture, at the least
+SPARING = 0.5  # the same while something is measured, which the drawing would take from
 POLL = 0.03  # seconds between looks for the sample that the next frame waits for:
 PATIENCE = 0.5  # at most so long, since a silence is to be seen as well
 BUDGET = 240_000  # bytes a second for all pictures: Jupyter throttles a notebook at 1 MB/s
@@ -160,7 +161,8 @@ class Stage:
         # never more than half of a core, however slow the machine draws
         rest = time.thread_time() - began
         drew = figure._attempted >= now
-        period = PERIOD if drew else IDLE_PERIOD if figure.paused else POLL
+        usual = SPARING if self.journal.measuring else PERIOD
+        period = usual if drew else IDLE_PERIOD if figure.paused else POLL
         figure._due = max(figure._due + period, time.monotonic() + rest)
         return 0.0
 
