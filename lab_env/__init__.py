@@ -11,13 +11,16 @@ The map, in the order in which one part may use another:
     figures       observation and reports -> live pictures; knows no broker and no process
     measuring, power_cuts   functions measured side by side, and killed at their worst moments
     aws           an AWS account, embedded or real: clients, what exists and costs, its clean-up
+    kubernetes    manifests read and checked; a cluster that the student names, never guessed
+    repeating     a function that is called again and again: a control loop of the student's
+    forwarding    a port that leads to another one, as `kubectl port-forward` does
     spring, rabbitmq   the Spring application of services/airport as a service; the other broker
     service       a student's function as a process (its other side is ``worker``)
     observation   the broker, sampled through clients alone
     containers, listeners   Docker's engine and a student's Compose project; where a broker sends
                   its clients
     clusters      where Kafka comes from: one interface, one module a way
-    storage       folders on disk, and what is swept
+    storage, project   folders on disk, and what is swept; the project's files, also in a wheel
     journal, reports   the clock, the marks in the time axis, what services reported
     errors, messages   what is said to a person, from one catalogue
 """

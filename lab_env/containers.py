@@ -29,6 +29,7 @@ from lab_env.clusters.embedded import HOST, free_ports
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, ClosedError
 from lab_env.messages import say
+from lab_env.project import file
 
 API_SECONDS = 20.0  # for an answer; what an engine counts over a second takes it some more
 COMPOSE_SECONDS = 300.0
@@ -273,10 +274,10 @@ class Project:
         self.address = f"{HOST}:{port}"
         self.variables = {compose.PORT_VARIABLE: str(port), "COMPOSE_PROJECT_NAME": self.name}
         self.file = self.folder / compose.ONE
-        shutil.copyfile(compose.file(compose.ONE), self.file)
+        shutil.copyfile(file(compose.ONE), self.file)
         lines = (f"{name}={value}\n" for name, value in self.variables.items())
         (self.folder / ".env").write_text("".join(lines), encoding="utf-8")
-        shutil.copytree(compose.file(BOARD), self.folder / Path(BOARD).name)
+        shutil.copytree(file(BOARD), self.folder / Path(BOARD).name)
 
     def __repr__(self) -> str:
         return say("containers.project", name=self.name, folder=self.folder, address=self.address)

@@ -54,3 +54,7 @@ class ClosedError(LabError):
 
 class ServiceError(LabError):
     """A student's service could not be started, or its function raised."""
+
+
+class ClusterError(LabError):
+    """A Kubernetes cluster cannot be used, refuses something, or does not get where it should."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
     from lab_env.rabbitmq import NoRabbit, RabbitMQ
+    from lab_env.repeating import Repeat, Repeats
     from lab_env.service import Service, Services
     from lab_env.spring import SpringFleet, Springs, SpringService
 
@@ -231,6 +232,39 @@ class Lab:
         parts = self._parts  # and not the lab, which may be forgotten
         return Springs(self._cluster, services, lambda: parts.get("rabbitmq"))
 
+    def repeat(
+        self, function: "Callable[[], object]", *, every: float = 0.25, name: str | None = None
+    ) -> "Repeat":
+        """Call a function again and again in the background, as a controller does its work.
+
+        When the dict that it returns changes, that is a row of `reports`: ``{"wanted": 3,
+        "running": 2}`` is what `show.scaling` draws. What it raises ends it, and is shown.
+
+        Args:
+            function: called without arguments; it must not print.
+            every: seconds from the end of one call to the next.
+            name: of its reports; None for the function's. One of the same name is replaced.
+
+        Returns:
+            An object with ``stop()``, ``running``, ``calls`` and ``error``.
+
+        Raises:
+            BadInputError: no function, or no number of seconds.
+            ClosedError: the lab is closed.
+        """
+        self._open()
+        return self._part("repeats", self._make_repeats).start(function, every, name)
+
+    @property
+    def loops(self) -> "dict[str, Repeat]":
+        """What `repeat` calls or has called, by name."""
+        return dict(self._part("repeats", self._make_repeats).by_name)
+
+    def _make_repeats(self) -> "Repeats":
+        from lab_env.repeating import Repeats
+
+        return Repeats(self.journal, self._reports)
+
     def rabbitmq(self) -> "RabbitMQ | NoRabbit":
         """Start a RabbitMQ beside Kafka, or return the one that runs; it ends with the lab.
 
@@ -405,6 +439,10 @@ class Lab:
         """Let a frozen broker go on."""
         self._fault("resume", node)
 
+    def wipe(self, node: int) -> None:
+        """Give a broker that does not run an empty disk, as a new pod with an emptyDir gets."""
+        self._fault("wipe", node)
+
     def add_broker(self) -> int | None:
         """Add a broker to the cluster and return its node id; None where that is not possible."""
         return self._fault("add_broker")
@@ -561,7 +599,7 @@ def _round_trip(cluster: "Cluster", brokers: int) -> None:
 
 def _close_parts(parts: dict[str, Any]) -> None:
     """Close what a lab made, pictures first (they draw a last frame), the cluster last."""
-    for name in ("show", "services", "spring", "rabbitmq", "observer", "cluster"):
+    for name in ("show", "repeats", "services", "spring", "rabbitmq", "observer", "cluster"):
         part = parts.get(name)
         if part is not None:
             with contextlib.suppress(Exception):  # one that fails must not keep the others open

@@ -1,19 +1,17 @@
 """A RabbitMQ of the lab's own: the other kind of broker, by the package that is installed here."""
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
 import threading
 import time
 import urllib.parse
-import urllib.request
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import storage
+from lab_env import loopback, storage
 from lab_env.clusters import embedded
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BrokerError
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 START_SECONDS = 60.0  # it needs 5 to 10
-ASK_SECONDS = 5.0
 USER = "lab"
 # where packages put the script that runs in the foreground as whoever calls it; a wrapper of that
 # name on the PATH may insist on a user of its own
@@ -157,14 +154,8 @@ class RabbitMQ:
 
     def _ask(self, path: str, body: dict | None = None) -> object:
         login = b64encode(f"{self.user}:{self.password.reveal()}".encode()).decode()
-        request = urllib.request.Request(
-            f"http://{embedded.HOST}:{self._management}/api/{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
-        )
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=ASK_SECONDS) as answer:
-            return json.load(answer)
+        headers = {"Authorization": f"Basic {login}"}
+        return loopback.ask(self._management, f"/api/{path}", body, headers=headers)
 
     def _asked(self, path: str, body: dict | None = None) -> object:
         try:

@@ -31,6 +31,11 @@ class Secret(str):
         return "".join(self)
 
 
+def plain(text: str) -> str:
+    """Return a text itself, secret or not, for one who has to write it down."""
+    return text.reveal() if isinstance(text, Secret) else text
+
+
 def masked(name: str, value: str) -> str:
     """Return what may be told of a variable: stars if its name speaks of a secret."""
     return MASK if NAMES.search(name) else value

@@ -337,7 +337,7 @@ class Service:
 
     def stop(self, seconds: float = 2.0) -> None:
         """Ask the function to stop, give it ``seconds``, then kill it."""
-        _stop([self], seconds)
+        stop_all([self], seconds)
         self._tell()
 
     def crash(self) -> None:
@@ -425,7 +425,7 @@ class Fleet(list):
 
     def stop(self, seconds: float = 2.0) -> None:
         """Ask all to stop at once, give them ``seconds``, then kill who still runs."""
-        _stop(self, seconds)
+        stop_all(self, seconds)
 
     def set(self, **settings: object) -> None:
         """Change settings of all; see `Service.set`."""
@@ -496,7 +496,7 @@ class Services(Mapping):
         if self._home.closed:
             raise ClosedError("service.closed")
         called = getattr(function, "__name__", "service").strip("<>")
-        names = _names(called.strip("_").replace("_", "-") if name is None else name, copies)
+        names = names_of(called.strip("_").replace("_", "-") if name is None else name, copies)
         travel.check(function, args, called)
         settings = _plain_settings({} if settings is None else settings)
         payload = travel.pack(function, args, called)
@@ -512,7 +512,7 @@ class Services(Mapping):
             make: starts one and returns it at once.
         """
         old = [self._services[name] for name in names if name in self._services]
-        _stop(old, 2.0)
+        stop_all(old, 2.0)
         for service in old:
             service._forget()
             with suppress(OSError):  # Windows keeps a file that someone still reads
@@ -559,12 +559,12 @@ def _close(home: _Home, services: dict[str, Service]) -> None:
     if os.getpid() != home.owner:
         return
     home.closed = True
-    _stop(list(services.values()), 1.0)
+    stop_all(list(services.values()), 1.0)
     for service in services.values():
         service._forget()
 
 
-def _stop(services: Iterable[Service], seconds: float) -> None:
+def stop_all(services: Iterable[Service], seconds: float) -> None:
     """Stop services side by side: ask all, wait for ``seconds`` altogether, kill the rest."""
     seconds = _seconds(seconds)
     runs = [service._run for service in services]
@@ -593,7 +593,7 @@ def _wait(there: Callable[[], bool], seconds: float, pause=time.sleep) -> bool:
     return True
 
 
-def _names(name: object, copies: object) -> list[str]:
+def names_of(name: object, copies: object) -> list[str]:
     """Return the names of ``copies`` services: "truck-3" counts on from 3, "truck" from 1."""
     whole = isinstance(copies, int) and not isinstance(copies, bool)
     if not whole or not 1 <= copies <= MOST_COPIES:

@@ -20,6 +20,11 @@ def pytest_addoption(parser):
     parser.addoption("--where", default="embedded", choices=("embedded", "compose", "external"))
 
 
+def pytest_configure(config):
+    """Name what runs in a pass of its own, when the control plane has been built."""
+    config.addinivalue_line("markers", "control_plane: needs a real Kubernetes control plane")
+
+
 def missing(what: str) -> None:
     """Skip a test for want of a part of this machine; in CI nothing may be missing: fail it."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
@@ -49,6 +54,20 @@ def own_home(tmp_path_factory, request):
                 for name, value in shared.variables("ana").items():
                     patch.setenv(name, value)
             yield home
+
+
+@pytest.fixture(scope="session")
+def control_plane(own_home):
+    """A real Kubernetes, with a node that runs pods as containers; the test is marked likewise."""
+    import control_plane
+
+    from lab_env.clusters import engine
+
+    if why := control_plane.unavailable() or engine.unavailable():
+        missing(why)
+    with control_plane.cluster() as plane:
+        yield plane
+        assert plane.agent.errors == []
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -980,7 +980,7 @@ def test_what_is_deployed_comes_with_the_package():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert packed["deploy/aws"] == "lab_env/aws/files/deploy/aws"
+    assert packed["deploy/aws"] == "lab_env/files/deploy/aws"
     assert files.board().is_file()
     assert inventory.TAG == "kafka-lab"
     assert time.strftime("%Y") >= costs.DATE

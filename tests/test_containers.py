@@ -16,9 +16,9 @@ from conftest import missing, wait_until
 from kafka import KafkaProducer
 
 from lab_env import Lab, containers, listeners, storage
-from lab_env.clusters import compose
 from lab_env.clusters import engine as command
 from lab_env.errors import BadInputError, BrokerError, ClosedError
+from lab_env.project import file
 
 NOWHERE = "unix:///no/such/engine.sock"
 
@@ -142,7 +142,7 @@ def test_a_kafka_elsewhere_is_not_taken_for_your_own(place):
 def board(**variables: str) -> subprocess.Popen:
     """Start the program that is in the image."""
     return subprocess.Popen(
-        [sys.executable, "-u", str(compose.file("services/board/board.py"))],
+        [sys.executable, "-u", str(file("services/board/board.py"))],
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
         text=True,

@@ -1,6 +1,5 @@
-"""deploy/kubernetes: rendered, validated, asked what no schema sees, and run on a real engine."""
+"""deploy/kubernetes: rendered, validated, and asked what no schema sees."""
 
-import contextlib
 import copy
 import functools
 import json
@@ -8,23 +7,20 @@ import re
 import shutil
 import socket
 import subprocess
-import textwrap
-import uuid
 from pathlib import Path
 
-import kafka
-import kubernetes_validate
 import pytest
 import yaml
 from conftest import missing, wait_until
 
-from lab_env import Lab
-from lab_env.clusters import engine
+from lab_env import Lab, kubernetes
+from lab_env.kubernetes.kinds import title
+from lab_env.kubernetes.reading import containers, labels, spec, the, variables, workloads
+from lab_env.kubernetes.rules import references
 
 ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PLACES = {"base": KUBERNETES / "base", "laptop": KUBERNETES / "overlays" / "laptop"}
-BY_HAND = {"kafka-broker-login": {"password"}}  # the Secret that README.md makes, for the base
 PART = "app.kubernetes.io/name"
 
 
@@ -44,291 +40,6 @@ def rendered(place: str) -> list[dict]:
     return list(yaml.safe_load_all(_rendered(place)))
 
 
-# --- reading documents
-
-
-def of(documents: list[dict], *kinds: str) -> list[dict]:
-    return [one for one in documents if one["kind"] in kinds]
-
-
-def the(documents: list[dict], kind: str, name: str) -> dict:
-    (found,) = (one for one in of(documents, kind) if one["metadata"]["name"] == name)
-    return found
-
-
-def workloads(documents: list[dict]) -> list[dict]:
-    return of(documents, "Deployment", "StatefulSet", "DaemonSet", "Job")
-
-
-def title(document: dict) -> str:
-    return f"{document['kind']} {document['metadata']['name']}"
-
-
-def labels(workload: dict) -> dict:
-    return workload["spec"]["template"]["metadata"]["labels"]
-
-
-def spec(workload: dict) -> dict:
-    return workload["spec"]["template"]["spec"]
-
-
-def containers(workload: dict) -> list[dict]:
-    return [*spec(workload).get("initContainers", []), *spec(workload)["containers"]]
-
-
-def selected(documents: list[dict], wanted: dict | None) -> list[dict]:
-    """Return the workloads whose pods a selector means; none of them selects all."""
-    return [one for one in workloads(documents) if (wanted or {}).items() <= labels(one).items()]
-
-
-def ports(workload: dict) -> dict[str, int]:
-    return {
-        port.get("name", str(port["containerPort"])): port["containerPort"]
-        for container in containers(workload)
-        for port in container.get("ports", [])
-    }
-
-
-def variables(documents: list[dict], workload: dict, container: dict, pod: str) -> dict[str, str]:
-    """Return a container's variables as the kubelet makes them for a pod of this name."""
-    fields = {"metadata.name": pod, "metadata.namespace": workload["metadata"]["namespace"]}
-    found = {}
-    for source in container.get("envFrom", []):
-        found |= the(documents, "ConfigMap", source["configMapRef"]["name"])["data"]
-    for one in container.get("env", []):
-        origin = one.get("valueFrom", {})
-        if "fieldRef" in origin:
-            value = fields[origin["fieldRef"]["fieldPath"]]
-        elif "secretKeyRef" in origin:
-            value = "a-password"
-        else:
-            value = re.sub(r"\$\((\w+)\)", lambda m: found.get(m[1], m[0]), one["value"])
-        found[one["name"]] = value
-    return found
-
-
-# --- what no schema sees: each rule says its faults, one sentence each
-
-
-def selectors(documents):
-    for one in workloads(documents):
-        if one["kind"] != "Job" and not one["spec"]["selector"]["matchLabels"].items() <= (
-            labels(one).items()
-        ):
-            yield f"{title(one)} selects other pods than those it makes"
-    for one in documents:
-        for where, wanted in every(one, "podSelector", "labelSelector"):
-            if not selected(documents, wanted.get("matchLabels")):
-                yield f"{title(one)}: its {where} matches no pod"
-    for one in of(documents, "Service"):
-        if not selected(documents, one["spec"].get("selector")):
-            yield f"{title(one)}: its selector matches no pod"
-    for one in of(documents, "PodDisruptionBudget"):
-        if not selected(documents, one["spec"]["selector"]["matchLabels"]):
-            yield f"{title(one)}: its selector matches no pod"
-
-
-def every(part, *names: str):
-    """Find what has one of these names, at any depth."""
-    if isinstance(part, dict):
-        for key, value in part.items():
-            if key in names:
-                yield key, value
-            yield from every(value, *names)
-    elif isinstance(part, list):
-        for value in part:
-            yield from every(value, *names)
-
-
-def service_names(documents):
-    for one in of(documents, "StatefulSet"):
-        name = one["spec"]["serviceName"]
-        for service in of(documents, "Service"):
-            if service["metadata"]["name"] == name:
-                if service["spec"].get("clusterIP") != "None":
-                    yield f"{title(one)}: the Service {name} is not headless, its pods get no names"
-                if one not in selected(documents, service["spec"]["selector"]):
-                    yield f"{title(one)}: the Service {name} selects other pods"
-                break
-        else:
-            yield f"{title(one)}: there is no Service {name}"
-
-
-def volumes(documents):
-    for one in workloads(documents):
-        claims = one["spec"].get("volumeClaimTemplates", [])
-        there = {volume["name"] for volume in spec(one).get("volumes", [])}
-        there |= {claim["metadata"]["name"] for claim in claims}
-        used = {
-            mount["name"]
-            for container in containers(one)
-            for mount in container.get("volumeMounts", [])
-        }
-        for name in sorted(used - there):
-            yield f"{title(one)} mounts a volume {name} that it does not have"
-        for name in sorted(there - used):
-            yield f"{title(one)} has a volume {name} that nothing mounts"
-
-
-def references(documents, by_hand=BY_HAND):
-    there = {
-        (one["kind"], one["metadata"]["name"]): {
-            *one.get("data", {}),
-            *one.get("stringData", {}),
-            *one.get("binaryData", {}),
-        }
-        for one in of(documents, "ConfigMap", "Secret")
-    }
-    there |= {("Secret", name): keys for name, keys in by_hand.items()}
-    for one in workloads(documents):
-        asked = [
-            (kind, ref.get("name") or ref.get("secretName"), ref.get("key"))
-            for word, kind in (
-                ("configMapRef", "ConfigMap"),
-                ("configMapKeyRef", "ConfigMap"),
-                ("configMap", "ConfigMap"),
-                ("secretRef", "Secret"),
-                ("secretKeyRef", "Secret"),
-                ("secret", "Secret"),
-            )
-            for _, ref in every(spec(one), word)
-        ]
-        for kind, name, key in asked:
-            if (kind, name) not in there:
-                yield f"{title(one)}: there is no {kind} {name}"
-            elif key and key not in there[kind, name]:
-                yield f"{title(one)}: {kind} {name} has no key {key}"
-        for container in containers(one):
-            earlier = {
-                name
-                for source in container.get("envFrom", [])
-                for name in there.get(("ConfigMap", source["configMapRef"]["name"]), ())
-            }
-            for variable in container.get("env", []):
-                for name in re.findall(r"\$\((\w+)\)", variable.get("value", "")):
-                    if name not in earlier:
-                        yield f"{title(one)}: {variable['name']} uses {name}, not set before it"
-                earlier.add(variable["name"])
-
-
-def port_numbers(documents):
-    for one in workloads(documents):
-        for container in containers(one):
-            known = ports({"spec": {"template": {"spec": {"containers": [container]}}}})
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                how = container.get(probe, {})
-                asked = [how[way]["port"] for way in ("httpGet", "tcpSocket") if way in how]
-                asked += [
-                    int(word) for word in how.get("exec", {}).get("command", ()) if word.isdigit()
-                ]
-                for port in asked:
-                    if port not in known and port not in known.values():
-                        yield f"{title(one)}: its {probe} asks port {port}, which is not its own"
-    for one in of(documents, "Service"):
-        for workload in selected(documents, one["spec"].get("selector")):
-            for port in one["spec"]["ports"]:
-                target = port.get("targetPort", port["port"])
-                if target not in ports(workload) and target not in ports(workload).values():
-                    yield f"{title(one)}: port {target} is none of {title(workload)}"
-    for one in of(documents, "NetworkPolicy"):
-        for workload in selected(documents, one["spec"]["podSelector"].get("matchLabels")):
-            for rule in one["spec"].get("ingress", []):
-                for port in rule.get("ports", []):
-                    if port["port"] not in ports(workload).values():
-                        yield f"{title(one)}: port {port['port']} is none of {title(workload)}"
-
-
-def images(documents):
-    for one in workloads(documents):
-        for container in containers(one):
-            name, _, tag = container["image"].rpartition("/")[2].partition(":")
-            if tag in ("", "latest") and "@sha256" not in name:
-                yield f"{title(one)}: the image {container['image']} may be another one tomorrow"
-
-
-def sizes(documents):
-    for one in workloads(documents):
-        for container in containers(one):
-            asked = container.get("resources", {}).get("requests", {})
-            limit = container.get("resources", {}).get("limits", {})
-            if not {"cpu", "memory"} <= set(asked) or "memory" not in limit:
-                yield f"{title(one)}: {container['name']} does not say what it needs"
-
-
-def rights(documents):
-    for one in workloads(documents):
-        pod = spec(one).get("securityContext", {})
-        if spec(one).get("automountServiceAccountToken") is not False:
-            yield f"{title(one)} gets a token for the cluster's API that it does not need"
-        if spec(one).get("enableServiceLinks") is not False:
-            yield f"{title(one)} gets the variables of Services, which may be settings of Kafka"
-        for container in containers(one):
-            own = {**pod, **container.get("securityContext", {})}
-            safe = (
-                own.get("runAsNonRoot") is True,
-                own.get("runAsUser", 0) > 0,
-                own.get("allowPrivilegeEscalation") is False,
-                own.get("readOnlyRootFilesystem") is True,
-                own.get("capabilities", {}).get("drop") == ["ALL"],
-                own.get("seccompProfile", {}).get("type") == "RuntimeDefault",
-                not own.get("privileged"),
-            )
-            if not all(safe):
-                yield f"{title(one)}: {container['name']} has more rights than it needs"
-
-
-def budgets(documents):
-    covered = []
-    for one in of(documents, "PodDisruptionBudget"):
-        for workload in selected(documents, one["spec"]["selector"]["matchLabels"]):
-            covered.append(title(workload))
-            pods = workload["spec"].get("replicas", 1)
-            away = one["spec"].get("maxUnavailable", pods - one["spec"].get("minAvailable", 0))
-            if away < 1:
-                yield f"{title(one)} lets no pod of {title(workload)} go: no node can be drained"
-    for workload in of(documents, "Deployment", "StatefulSet"):
-        if workload["spec"].get("replicas", 1) > 1 and title(workload) not in covered:
-            yield f"{title(workload)} has no disruption budget"
-
-
-def advertised(documents):
-    """Each broker's names are its pod's, below the headless service; the voters are the pods."""
-    for one in of(documents, "StatefulSet"):
-        settings = {}
-        first = one["spec"].get("ordinals", {}).get("start", 0)
-        service = one["spec"]["serviceName"]
-        space = one["metadata"]["namespace"]
-        numbers = range(first, first + one["spec"]["replicas"])
-        for number in numbers:
-            pod = f"{one['metadata']['name']}-{number}"
-            settings = variables(documents, one, spec(one)["containers"][0], pod)
-            open_ports = dict(re.findall(r"(\w+)://:(\d+)", settings["KAFKA_LISTENERS"]))
-            if set(open_ports.values()) != {str(port) for port in ports(one).values()}:
-                yield f"{title(one)}: Kafka listens on other ports than its container says"
-            told = re.findall(r"(\w+)://([^:,]+):(\d+)", settings["KAFKA_ADVERTISED_LISTENERS"])
-            for listener, host, port in told:
-                if host != f"{pod}.{service}.{space}.svc" or open_ports.get(listener) != port:
-                    yield f"{title(one)}: {pod} is advertised as {host}:{port}, where it is not"
-            if {name for name, *_ in told} != set(open_ports) - {"CONTROLLER"}:
-                yield f"{title(one)}: a listener has no advertised name"
-        voters = set(settings["KAFKA_CONTROLLER_QUORUM_VOTERS"].split(","))
-        if voters != {
-            f"{number}@{one['metadata']['name']}-{number}.{service}:{ports(one)['controller']}"
-            for number in numbers
-        }:
-            yield f"{title(one)}: the voters are not its pods"
-
-
-RULES = (
-    selectors, service_names, volumes, references, port_numbers, images, sizes, rights, budgets,
-    advertised,
-)  # fmt: skip
-
-
-def faults(documents: list[dict]) -> list[str]:
-    return [fault for rule in RULES for fault in rule(documents)]
-
-
 # --- the tests
 
 
@@ -338,27 +49,27 @@ def test_each_document_is_what_kubernetes_knows(place):
     assert {"StatefulSet", "Deployment", "Service", "NetworkPolicy"} <= {
         one["kind"] for one in documents
     }
-    for one in documents:
-        kubernetes_validate.validate(one, "1.37", strict=True)
+    assert kubernetes.mistakes(documents).empty
 
 
 def test_a_word_that_kubernetes_does_not_know_is_found():
     one = the(rendered("laptop"), "StatefulSet", "kafka")
     one["spec"]["replica"] = one["spec"].pop("replicas")
-    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
-        kubernetes_validate.validate(one, "1.37", strict=True)
+    (found,) = kubernetes.mistakes([one]).itertuples(index=False)
+    assert tuple(found)[:3] == ("StatefulSet", "kafka", "spec")
+    assert found.what == "Kubernetes does not know: replica. Is replicas meant?"
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_what_no_schema_sees(place):
-    assert faults(rendered(place)) == []
+    assert kubernetes.faults(rendered(place)).empty
 
 
 def test_the_laptop_needs_nothing_made_by_hand():
     assert list(references(rendered("laptop"), by_hand={})) == []
-    assert list(references(rendered("base"), by_hand={})) == [
-        "StatefulSet kafka: there is no Secret kafka-broker-login"
-    ]
+    (found,) = references(rendered("base"), by_hand={})
+    assert found[:2] == ("StatefulSet", "kafka")
+    assert found[3] == "there is no Secret kafka-broker-login"
 
 
 def test_all_is_in_one_namespace_and_has_one_name():
@@ -478,9 +189,9 @@ def test_what_is_broken_is_found(what):
     kind, name, breaks, said = BROKEN[what]
     documents = copy.deepcopy(rendered("laptop"))
     breaks(the(documents, kind, name))
-    found = faults(documents)
-    assert found, what
-    assert all(re.search(said, fault) for fault in found), found
+    found = kubernetes.faults(documents)
+    assert len(found), what
+    assert all(re.search(said, fault) for fault in found["what"]), found.to_string()
 
 
 # --- a linter's opinion: what it finds here has a reason, and nothing else may be found
@@ -588,206 +299,3 @@ def test_the_probe_wants_an_answer_and_not_an_open_port():
         lab.resume(1)
         wait_until(lambda: ask(port) == 0)
     assert ask(port) != 0
-
-
-# --- the StatefulSet's pods on a real engine, as a node would run them
-
-
-WRITER = """
-    import json, signal, time
-    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-    TOPIC, stopping = "flights.departed", []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
-    admin = KafkaAdminClient(bootstrap_servers="kafka:9092")
-    admin.create_topics({TOPIC: {"num_partitions": 6}}, wait_for_metadata=True)
-    (topic,) = admin.describe_topics([TOPIC])
-    copies = {len(one["replica_nodes"]) for one in topic["partitions"]}
-    print("copies", copies, flush=True)
-    producer = KafkaProducer(bootstrap_servers="kafka:9092")
-    number = 0
-    while not stopping:
-        number += 1
-        flight = {"flight": f"IB{number}", "departed": None, "destination": "MAD"}
-        sent = producer.send(TOPIC, json.dumps(flight).encode(), key=str(number).encode())
-        sent.get(timeout=120)
-        print("confirmed", number, flush=True)
-        time.sleep(0.05)
-    producer.close()
-    reader = KafkaConsumer(TOPIC, bootstrap_servers="kafka:9092", auto_offset_reset="earliest")
-    seen, deadline = set(), time.monotonic() + 60
-    while len(seen) < number and time.monotonic() < deadline:
-        for records in reader.poll(timeout_ms=500).values():
-            seen.update(record.key for record in records)
-    print("seen", len(seen), "of", number, flush=True)
-"""
-
-
-class Node:
-    """Runs pods of a rendered manifest as containers, as the kubelet of one node would.
-
-    It does for a pod what these tests need of a kubelet: variables, volumes, rights, the grace
-    period and the readiness probe. Names are given by the engine's own name service.
-    """
-
-    def __init__(self, documents: list[dict]) -> None:
-        self.documents = documents
-        self.name = f"kubernetes-test-{uuid.uuid4().hex[:8]}"
-        self.images: dict[str, str] = {}  # what is made here, by the name that the manifest uses
-        self.running: list[str] = []
-        self.printed: dict[str, str] = {}  # by pods that have ended
-        self.disks: set[str] = set()
-        engine.asked("network", "create", self.name, seconds=30)
-
-    def close(self) -> None:
-        for container in self.running:
-            engine.docker("rm", "--force", "--volumes", container, seconds=60)
-        for disk in self.disks:
-            engine.docker("volume", "rm", "--force", disk, seconds=60)
-        for image in self.images.values():
-            engine.docker("image", "rm", "--force", image, seconds=60)
-        engine.docker("network", "rm", self.name, seconds=60)
-
-    def build(self, image: str, folder: Path) -> None:
-        self.images[image] = f"{self.name}-{image}"
-        engine.asked("build", "--quiet", "--tag", self.images[image], str(folder), seconds=170)
-
-    def start(self, workload: dict, pod: str, files: Path) -> str:
-        """Start a pod, with the disk that it had if it had one."""
-        files = files / pod
-        files.mkdir(exist_ok=True)
-        (container,) = containers(workload)
-        name = f"{self.name}-{pod}"
-        words = ["run", "--detach", "--name", name, "--hostname", pod, *self._rights(workload)]
-        words += ["--network", self.name, *self._names(workload, pod)]
-        settings = variables(self.documents, workload, container, pod)
-        (files / "env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        words += ["--env-file", str(files / "env")]
-        words += self._volumes(workload, container, name, files)
-        command = container.get("command", [])
-        words += ["--entrypoint", command[0]] if command else []
-        words += [self.images.get(container["image"], container["image"]), *command[1:]]
-        self.running.append(name)  # first: one that was made and did not start is removed as well
-        engine.asked(*words, seconds=60)
-        return name
-
-    def _rights(self, workload: dict) -> list[str]:
-        pod, (container,) = spec(workload)["securityContext"], containers(workload)
-        own = container["securityContext"]
-        memory = container["resources"]["limits"]["memory"].removesuffix("i").lower()
-        words = ["--user", f"{pod['runAsUser']}:{pod['runAsGroup']}", "--memory", memory]
-        words += ["--read-only"] if own["readOnlyRootFilesystem"] else []
-        words += [] if own["allowPrivilegeEscalation"] else ["--security-opt", "no-new-privileges"]
-        return [*words, *(f"--cap-drop={one}" for one in own["capabilities"]["drop"])]
-
-    def _names(self, workload: dict, pod: str) -> list[str]:
-        names, space = [], workload["metadata"]["namespace"]
-        for service in of(self.documents, "Service"):
-            if workload in selected(self.documents, service["spec"]["selector"]):
-                own = service["metadata"]["name"]
-                names += [own]
-                if own == workload["spec"].get("serviceName"):
-                    names += [f"{pod}.{own}", f"{pod}.{own}.{space}.svc"]
-        return [f"--network-alias={name}" for name in names]
-
-    def _volumes(self, workload: dict, container: dict, name: str, files: Path) -> list[str]:
-        words, there = [], {one["name"]: one for one in spec(workload).get("volumes", [])}
-        user = spec(workload)["securityContext"]["runAsUser"]
-        for mount in container.get("volumeMounts", []):
-            volume, path = there.get(mount["name"]), mount["mountPath"]
-            if volume is None:  # a claim: the pod's own disk
-                self.disks.add(f"{name}-{mount['name']}")
-                words += ["--volume", f"{name}-{mount['name']}:{path}"]
-            elif "emptyDir" in volume:
-                size = volume["emptyDir"]["sizeLimit"].removesuffix("i").lower()
-                words += ["--tmpfs", f"{path}:size={size},uid={user},exec"]
-            else:
-                data = the(self.documents, "ConfigMap", volume["configMap"]["name"])["data"]
-                for key, text in data.items():
-                    (files / key).write_text(text, encoding="utf-8")
-                    words += ["--volume", f"{files / key}:{path}/{key}:ro"]
-        return words
-
-    def ready(self, workload: dict, pod: str) -> bool:
-        command = containers(workload)[0]["readinessProbe"]["exec"]["command"]
-        asked = engine.docker("exec", f"{self.name}-{pod}", *command, seconds=30)
-        return asked.returncode == 0
-
-    def stop(self, workload: dict, pod: str) -> int:
-        """End a pod as a rolling update does, and return its exit code."""
-        name, grace = f"{self.name}-{pod}", spec(workload)["terminationGracePeriodSeconds"]
-        engine.asked("stop", "--time", str(grace), name, seconds=grace + 30)
-        code = int(engine.asked("inspect", "--format", "{{.State.ExitCode}}", name))
-        self.printed[pod] = self.said(name)
-        engine.asked("rm", "--volumes", name, seconds=60)  # not its disk: that has a name
-        self.running.remove(name)
-        return code
-
-    def said(self, container: str) -> str:
-        done = engine.docker("logs", container, seconds=30)
-        return done.stdout + done.stderr
-
-
-@pytest.fixture
-def node():
-    if why := engine.unavailable():
-        missing(f"this test starts containers: {why}")
-    with contextlib.closing(Node(rendered("laptop"))) as one:
-        yield one
-
-
-@pytest.mark.shares_a_lab
-@pytest.mark.timeout(600)
-def test_rolling_restarts_of_brokers_and_of_a_group_lose_no_record(node, tmp_path):
-    brokers = the(node.documents, "StatefulSet", "kafka")
-    board = the(node.documents, "Deployment", "board")
-    node.build("board:1", ROOT / "services" / "board")
-
-    def begin(workload, pod):
-        container = node.start(workload, pod, tmp_path)
-        if workload is brokers:
-            wait_until(lambda: node.ready(brokers, pod), 120)
-        else:
-            wait_until(lambda: "has joined the group" in node.said(container), 60)
-
-    pods = ["kafka-1", "kafka-2", "kafka-3"]
-    for pod in pods:
-        node.start(brokers, pod, tmp_path)
-    for pod in pods:
-        wait_until(lambda pod=pod: node.ready(brokers, pod), 120)
-
-    (tmp_path / "writer.py").write_text(textwrap.dedent(WRITER))
-    writer = f"{node.name}-writer"
-    engine.asked(
-        "run", "--detach", "--name", writer, "--network", node.name,
-        "--volume", f"{Path(kafka.__file__).parent}:/app/kafka:ro",
-        "--volume", f"{tmp_path / 'writer.py'}:/app/writer.py:ro",
-        "python:3.13-slim", "python", "/app/writer.py", seconds=60,
-    )  # fmt: skip
-    node.running.append(writer)
-    wait_until(lambda: "confirmed 5\n" in node.said(writer), 60)
-    assert "copies {3}\n" in node.said(writer)
-    for number in (1, 2):
-        begin(board, f"board-{number}")
-
-    codes = []
-    for pod in reversed(pods):  # the order of a StatefulSet
-        codes.append(node.stop(brokers, pod))
-        begin(brokers, pod)
-    assert codes == [143] * 3  # ended by itself after SIGTERM; 137 is killed
-    for number in (1, 2):  # one more, then one less
-        begin(board, f"board-{number + 2}")
-        assert node.stop(board, f"board-{number}") == 0
-
-    engine.asked("kill", "--signal", "TERM", writer)
-    wait_until(lambda: re.search(r"seen \d+|Error", node.said(writer)), 180)
-    said = node.said(writer)
-    seen, sent = map(int, re.search(r"seen (\d+) of (\d+)", said).groups())
-    assert seen == sent, said[-2000:]
-
-    def shown():
-        now = [node.said(f"{node.name}-board-{number}") for number in (3, 4)]
-        old = [node.printed[f"board-{number}"] for number in (1, 2)]
-        return set(re.findall(r"IB(\d+) to MAD", "\n".join(old + now)))
-
-    everything = {str(number) for number in range(1, sent + 1)}
-    wait_until(lambda: shown() == everything, 60)

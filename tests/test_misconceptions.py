@@ -116,6 +116,12 @@ MET = {
         "prediction-depends",
         'prediction_health = "healthy"',
     ),
+    "60 consumers are scaled by their CPU": ("13", "prediction-cpu", '"by CPU": "adds boards"'),
+    "61 an emptyDir is memory, and harmless": (
+        "13",
+        "prediction-disk",
+        '"in memory": True.*"emptyDir": 5000',
+    ),
     "62 the private address of EC2 serves a laptop": (
         "14",
         "prediction-advertised",
@@ -153,5 +159,5 @@ def test_none_is_missing():
     numbers = [int(belief.split()[0]) for belief in MET]
     wanted = [1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30]
     wanted += [32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46]
-    wanted += [48, 49, 50, 52, 53, 54, 56, 57, 58, 62, 64, 65]
+    wanted += [48, 49, 50, 52, 53, 54, 56, 57, 58, 60, 61, 62, 64, 65]
     assert numbers == wanted

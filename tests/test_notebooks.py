@@ -25,7 +25,7 @@ def test_a_lesson_keeps_the_rules(path):
     assert not (broken := notebook_rules.broken(path)), "\n".join(["", *broken])
 
 
-NOT_YET = {"13"}  # lessons that other lessons speak of and that are still to be written
+NOT_YET: set[str] = set()  # lessons that other lessons speak of and that are still to be written
 
 
 def test_lessons_are_numbered_from_00_without_a_gap():

@@ -23,7 +23,8 @@ def test_the_two_commands_stand_there_and_ci_runs_the_second():
         text=True,
     )
     assert found.stdout.strip() == f"README: {blocks[1]}"
-    assert 'twice "$command"' in ci
+    assert "twice \"$command -m 'not control_plane'\"" in ci
+    assert 'twice "uv run pytest -n 0 -m control_plane"' in ci  # the rest of it, later
 
 
 def test_every_command_of_lab_is_listed():

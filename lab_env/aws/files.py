@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 from lab_env.errors import BadInputError
+from lab_env.project import file
 
 MOST_BYTES = 16_384  # of user data, before AWS encodes it
 PLACE = "deploy/aws"
@@ -16,28 +17,14 @@ PACKED = ("docker-compose.yml", f"{PLACE}/aws.yml")
 HOLE = re.compile(r"\$\{(\w+)\}")
 
 
-def root() -> Path:
-    """Return the folder that holds ``deploy``: the project's, or what came with the package."""
-    here = Path(__file__)
-    places = (here.parents[2], here.parent / "files")
-    return next((place for place in places if (place / PLACE).is_dir()), places[0])
-
-
-def _compose() -> Path:
-    """Return the folder that holds the Compose file and the services."""
-    here = Path(__file__)
-    beside, packed = here.parents[2], here.parents[1] / "clusters" / "files"
-    return next((p for p in (beside, packed) if (p / PACKED[0]).is_file()), beside)
-
-
 def board() -> Path:
     """Return the program of the departures board, as it is in the image."""
-    return _compose() / BOARD
+    return file(BOARD)
 
 
 def read(name: str) -> str:
     """Return the text of a file in ``deploy/aws``."""
-    return (root() / PLACE / name).read_text(encoding="utf-8")
+    return file(f"{PLACE}/{name}").read_text(encoding="utf-8")
 
 
 def user_data() -> str:
@@ -60,8 +47,7 @@ def _packed() -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz", compresslevel=9) as archive:
         for name in PACKED:
-            folder = _compose() if name == PACKED[0] else root()
-            content = (folder / name).read_bytes()
+            content = file(name).read_bytes()
             entry = tarfile.TarInfo(Path(name).name)
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))

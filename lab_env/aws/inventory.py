@@ -99,7 +99,7 @@ class _Look:
 
     def instances(self) -> Iterator[Thing]:
         for one in instances(self.client("ec2")):
-            id, state, tags = one["InstanceId"], one["State"]["Name"], _tags(one.get("Tags"))
+            id, state, tags = one["InstanceId"], one["State"]["Name"], tags_of(one.get("Tags"))
             mine = self.mine(id, tags)
             if mine:
                 self._instances.add(id)
@@ -113,7 +113,7 @@ class _Look:
 
     def addresses(self) -> Iterator[Thing]:
         for one in self.client("ec2").describe_addresses()["Addresses"]:
-            id, tags = one.get("AllocationId", one["PublicIp"]), _tags(one.get("Tags"))
+            id, tags = one.get("AllocationId", one["PublicIp"]), tags_of(one.get("Tags"))
             state = "in use" if one.get("AssociationId") else "unused"
             # one that is in use is counted with its instance
             cost = 0.0 if one.get("InstanceId") else costs.public_address()
@@ -122,7 +122,7 @@ class _Look:
 
     def volumes(self) -> Iterator[Thing]:
         for one in pages(self.client("ec2"), "describe_volumes", "Volumes"):
-            id, tags = one["VolumeId"], _tags(one.get("Tags"))
+            id, tags = one["VolumeId"], tags_of(one.get("Tags"))
             at = next((a["InstanceId"] for a in one.get("Attachments", ())), "")
             mine = self.mine(id, tags)
             part = next((a.get("DeleteOnTermination") for a in one.get("Attachments", ())), False)
@@ -135,12 +135,12 @@ class _Look:
     def groups(self) -> Iterator[Thing]:
         for one in pages(self.client("ec2"), "describe_security_groups", "SecurityGroups"):
             if one["GroupName"] != "default":  # each network has one that cannot be deleted
-                mine = self.mine(one["GroupId"], _tags(one.get("Tags")))
+                mine = self.mine(one["GroupId"], tags_of(one.get("Tags")))
                 yield Thing("security group", one["GroupId"], one["GroupName"], "", mine)
 
     def key_pairs(self) -> Iterator[Thing]:
         for one in self.client("ec2").describe_key_pairs()["KeyPairs"]:
-            mine = self.mine(one["KeyPairId"], _tags(one.get("Tags")))
+            mine = self.mine(one["KeyPairId"], tags_of(one.get("Tags")))
             yield Thing("key pair", one["KeyPairId"], one["KeyName"], "", mine)
 
     # -- ECS ------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class _Look:
 
     def clusters(self) -> Iterator[Thing]:
         for one in self._known_clusters():
-            mine = self.mine(one["clusterArn"], _tags(one.get("tags")))
+            mine = self.mine(one["clusterArn"], tags_of(one.get("tags")))
             yield Thing("cluster", one["clusterArn"], one["clusterName"], one["status"], mine)
 
     def services_and_tasks(self) -> Iterator[Thing]:
@@ -170,7 +170,7 @@ class _Look:
                 answer = ecs.describe_services(cluster=arn, services=some, include=["TAGS"])
                 for one in answer["services"]:
                     if one["status"] != "INACTIVE":
-                        mine = self.mine(one["serviceArn"], _tags(one.get("tags")))
+                        mine = self.mine(one["serviceArn"], tags_of(one.get("tags")))
                         id, name, state = one["serviceArn"], one["serviceName"], one["status"]
                         yield Thing("service", id, name, state, mine, 0.0, arn)
             found = list(pages(ecs, "list_tasks", "taskArns", cluster=arn))
@@ -186,7 +186,7 @@ class _Look:
             arn = one["taskDefinitionArn"]
             size = self.client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
         cost = costs.task(int(size.get("cpu") or 0), int(size.get("memory") or 0))
-        mine = self.mine(one["taskArn"], _tags(one.get("tags")))
+        mine = self.mine(one["taskArn"], tags_of(one.get("tags")))
         return Thing("task", one["taskArn"], name, one["lastStatus"], mine, cost, cluster)
 
     def definitions(self) -> Iterator[Thing]:
@@ -199,7 +199,7 @@ class _Look:
             if self._may_be_ours(arn.rpartition("/")[2], arn):
                 one = ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
                 tags = one.get("tags")
-            mine = self.mine(arn, _tags(tags))
+            mine = self.mine(arn, tags_of(tags))
             yield Thing("task definition", arn, arn.rpartition("/")[2], "ACTIVE", mine)
 
     # -- the rest -------------------------------------------------------------------------------
@@ -229,11 +229,11 @@ class _Look:
         iam = self.client("iam")
         for one in pages(iam, "list_roles", "Roles", PathPrefix=ROLES):
             name = one["RoleName"]
-            tags = _tags(iam.list_role_tags(RoleName=name)["Tags"])
+            tags = tags_of(iam.list_role_tags(RoleName=name)["Tags"])
             yield Thing("role", name, name, "", self.mine(name, tags))
 
 
-def _tags(tags: Iterable[dict] | None) -> dict[str, str]:
+def tags_of(tags: Iterable[dict] | None) -> dict[str, str]:
     """Return tags as a dict; EC2 writes Key and Value, ECS key and value."""
     return {
         one.get("Key", one.get("key", "")): one.get("Value", one.get("value", ""))

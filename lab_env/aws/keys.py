@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from lab_env.aws.trouble import AccountError
-from lab_env.secret import Secret
+from lab_env.secret import plain
 
 MODE = 0o600  # ssh refuses a key that others can read
 
@@ -22,7 +22,7 @@ def keep(folder: Path, name: str, material: str) -> Path:
         AccountError: there is such a file already, or it cannot be written.
     """
     file = path_of(folder, name)
-    text = material.reveal() if isinstance(material, Secret) else material
+    text = plain(material)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # O_EXCL: a key that is there may be the only one that opens a machine

@@ -1,7 +1,7 @@
 """What a clean-up by tag forgets: an embedded account in which somebody worked last term."""
 
 from lab_env.aws.accounts import Account, account
-from lab_env.aws.inventory import TAG
+from lab_env.aws.inventory import TAG, tags_of
 
 NEIGHBOUR = "operations"  # whose things are not to be touched
 KEPT = {"tower", "tower-archive"}  # their names
@@ -49,7 +49,7 @@ def _remove(ec2) -> None:
     if ids := [one["InstanceId"] for one in instances(ec2, **told)]:
         ec2.terminate_instances(InstanceIds=ids)
     for one in ec2.describe_volumes()["Volumes"]:
-        tagged = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+        tagged = tags_of(one.get("Tags"))
         forgotten = not tagged and one["Size"] == FORGOTTEN_GIB
         if (forgotten or tagged.get(TAG) == NEIGHBOUR) and not one.get("Attachments"):
             ec2.delete_volume(VolumeId=one["VolumeId"])

@@ -21,6 +21,7 @@ LESSONS = (
     "replication_and_failure",
     "spring_cloud_stream",
     "docker_and_compose",
+    "kubernetes",
     "aws_ec2_and_ecs",
 )
 

@@ -1,10 +1,10 @@
 """The checks of lesson 01: replies that find their request, and a sender that is safe to kill."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import settle
 from lab_env.errors import BadInputError
 from lab_env.observation import look
 
@@ -128,12 +128,9 @@ def _pairs(frame) -> list[tuple[dict, object]]:
 
 def _when_settled(read: Callable[[], list], complete: Callable[[list], bool]) -> list:
     """Read until no more rows come: for a moment if they are complete, else for longer."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    rows, changed = read(), time.monotonic()
-    while (now := time.monotonic()) < deadline:
-        if now - changed > (SETTLE_SECONDS if complete(rows) else QUIET_SECONDS):
-            break
-        time.sleep(0.2)
-        if len(again := read()) != len(rows):
-            rows, changed = again, time.monotonic()
+
+    def patience(rows: list) -> float:
+        return SETTLE_SECONDS if complete(rows) else QUIET_SECONDS
+
+    rows, _ = settle(read, patience, most=ANSWER_SECONDS)
     return rows

@@ -299,9 +299,12 @@ def nothing_forgotten(account: "Account") -> Result:
     """
     with told():
         ec2 = account.client("ec2")
-        running = {_tag(one, "Name"): one["State"]["Name"] for one in inventory.instances(ec2)}
+        running = {
+            inventory.tags_of(one.get("Tags")).get("Name", ""): one["State"]["Name"]
+            for one in inventory.instances(ec2)
+        }
         volumes = ec2.describe_volumes()["Volumes"]
-    kept = {_tag(one, "Name") for one in volumes}
+    kept = {inventory.tags_of(one.get("Tags")).get("Name", "") for one in volumes}
     if lost := sorted(KEPT - kept):
         return _wrong("forgotten_neighbour", lost=", ".join(lost))
     if running.get("tower") != "running":
@@ -311,7 +314,3 @@ def nothing_forgotten(account: "Account") -> Result:
         return passed("aws_ec2_and_ecs.forgotten")
     key = "forgotten_tagged" if left[0].get("Tags") else "forgotten_there"
     return _wrong(key, usd=costs.usd(costs.disk(FORGOTTEN_GIB)))
-
-
-def _tag(one: dict, key: str) -> str:
-    return next((tag["Value"] for tag in one.get("Tags", ()) if tag["Key"] == key), "")

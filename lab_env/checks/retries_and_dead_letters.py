@@ -1,12 +1,12 @@
 """Checks of lesson 08: every flight is billed or parked with its cause, and replayed once."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import settle
 from lab_env.observation import look
 
 if TYPE_CHECKING:
@@ -28,18 +28,6 @@ CAUSE = ("error", "attempts")
 
 def _wrong(key: str, **found: object) -> Result:
     return not_yet(f"retries_and_dead_letters.{key}", **found)
-
-
-def _settle(facts: Callable[[], tuple], patience: Callable[[], float]) -> bool:
-    """Wait until nothing has changed for so long; return whether that came before the deadline."""
-    deadline, known, since = time.monotonic() + MOST_SECONDS, None, time.monotonic()
-    while time.monotonic() < deadline:
-        if (now := facts()) != known:
-            known, since = now, time.monotonic()
-        if time.monotonic() - since > patience():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def _ids(values: Iterable[object]) -> list:
@@ -151,12 +139,12 @@ def accounted_for(
         books = _read(lab, *where)
         return books.facts
 
-    def patience() -> float:
+    def patience(_: object) -> float:
         if books.waits or books.detours_wait:
             return STEADY_SECONDS
         return CALM_SECONDS if _accounted(books) else IDLE_SECONDS
 
-    settled = _settle(facts, patience)
+    _, settled = settle(facts, patience, most=MOST_SECONDS)
     found = {
         "topic": topic,
         "dead": dead,
@@ -334,11 +322,11 @@ def replayed_once(lab: "Lab", dead: str, retry: str, bills: str, group: str) -> 
         made = Counter(str(one.get("flight")) for one in values if isinstance(one, dict))
         return len(letters), len(sent), made.total()
 
-    def patience() -> float:
+    def patience(_: object) -> float:
         handled = made.total() + len(_again(letters, retry))
         return CALM_SECONDS if handled >= len(sent) else STEADY_SECONDS
 
-    settled = _settle(facts, patience)
+    _, settled = settle(facts, patience, most=MOST_SECONDS)
     again = _again(letters, retry)
     first = [one for one in letters if one not in again]
     flights = {one["value"]["id"]: one for one in first if isinstance(one["value"], dict)}

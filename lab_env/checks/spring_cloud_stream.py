@@ -1,13 +1,13 @@
 """Checks of lesson 11: a function is bound, instances share, two languages agree on places."""
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import settle
 from lab_env.errors import BadInputError
 from lab_env.observation import look
 from lab_env.observation.groups import Member, describe
@@ -32,16 +32,12 @@ def _wrong(key: str, **found: object) -> Result:
 
 def _settled(lab: "Lab", read: Callable[[], tuple], good: Callable[[tuple], bool]) -> tuple:
     """Return what was read as soon as it is as asked, or will not change by itself."""
-    began = since = time.monotonic()
-    last = None
-    while True:
-        found, now = read(), time.monotonic()
-        if found != last:
-            last, since = found, now
-        patience = HELD_SECONDS if good(found) else _patience(lab)
-        if now - since >= patience or now - began >= MOST_SECONDS:
-            return found
-        time.sleep(PERIOD)
+
+    def patience(found: tuple) -> float:
+        return HELD_SECONDS if good(found) else _patience(lab)
+
+    found, _ = settle(read, patience, most=MOST_SECONDS, period=PERIOD)
+    return found
 
 
 def _patience(lab: "Lab") -> float:

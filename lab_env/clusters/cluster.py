@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from lab_env.errors import BadInputError, LabError
+from lab_env.errors import BadInputError, LabError, NotYoursError
 from lab_env.messages import say
 
 
@@ -73,6 +73,13 @@ class Cluster(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give everything back, in under 2 seconds; idempotent."""
+
+    def wipe(self, node: int) -> None:
+        """Take away what a broker that does not run has on its disk.
+
+        Raises NotYoursError: the disk is not this lab's to take away.
+        """
+        raise NotYoursError("clusters.no_wipe", node=node)
 
     def trouble(self) -> str | None:
         """Return what is wrong with the cluster, in a sentence, or None as far as it knows."""

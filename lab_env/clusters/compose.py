@@ -18,6 +18,7 @@ from lab_env.clusters.supervised import Supervised
 from lab_env.clusters.supervisor import AT_END, try_lock, unlock
 from lab_env.errors import BadInputError, BrokerError, LabError
 from lab_env.messages import say
+from lab_env.project import file
 
 ONE, THREE = "docker-compose.yml", "deploy/compose/three-brokers.yml"
 PORT_VARIABLE = "KAFKA_PORT"
@@ -27,14 +28,6 @@ UP_SECONDS = 180
 PULL_SECONDS = 1800
 STOP_SECONDS = 15
 OWN = re.compile(r"kafka-lab-\d{6}-[0-9a-f]{8}")  # the project of a lab, named after its folder
-
-
-def file(name: str) -> Path:
-    """Return a file or folder of the project, from its checkout or from the installed package."""
-    for folder in (Path(__file__).parents[2], Path(__file__).parent / "files"):
-        if (folder / name).exists():
-            return folder / name
-    raise BrokerError("compose.no_file", name=name)
 
 
 def leave_at_end(folder: Path, *commands: list[str]) -> None:

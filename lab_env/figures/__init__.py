@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lab_env.figures.rates import Rates
     from lab_env.figures.replicas import ReplicaTimeline
     from lab_env.figures.response import ResponseTime
+    from lab_env.figures.scaling import Scaling
     from lab_env.figures.throughput import Throughput
     from lab_env.journal import Journal
     from lab_env.observation.observer import Observer
@@ -39,6 +40,7 @@ KINDS = (
     "latency",
     "rates",
     "replicas",
+    "scaling",
 )
 
 
@@ -395,6 +397,29 @@ class Show:
         from lab_env.figures.replicas import ReplicaTimeline
 
         return self._on_stage(ReplicaTimeline, topic)
+
+    def scaling(self, topic: str, group: str) -> "Scaling":
+        """Show replicas: how many are wanted, run, and own partitions, against the partitions.
+
+        Wanted and running is what a loop reports that `Lab.repeat` calls, in the dict that it
+        returns: ``{"wanted": 3, "running": 2}``. Who owns something the broker tells.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+            group: real name of the group whose members the replicas are.
+
+        Returns:
+            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        _check_group(group)
+        self._names(topic, group)
+        from lab_env.figures.scaling import Scaling
+
+        return self._on_stage(Scaling, topic, group)
 
     def close(self) -> None:
         """Draw a last frame of every picture and end them, in under a second."""

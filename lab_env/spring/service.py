@@ -6,17 +6,16 @@ import json
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import storage
+from lab_env import loopback, storage
 from lab_env.clusters import embedded
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, ServiceError
 from lab_env.messages import say
-from lab_env.service import Fleet, Run, Service, Services, _names, _stop
+from lab_env.service import Fleet, Run, Service, Services, names_of, stop_all
 from lab_env.spring import app, said, training
 from lab_env.spring import yaml as texts
 from lab_env.spring.settings import (
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 UP_SECONDS = 30.0
 WELL_SECONDS = 12.0  # from its first answer on; what is wrong then stays wrong
 STOP_SECONDS = 5.0  # to finish the record at hand and to leave the group
-ASK_SECONDS = 5.0
 CLOSE_SECONDS = 0.8  # for a training to notice
 
 
@@ -209,25 +207,13 @@ class SpringService(Service):
         """
         raise ServiceError("spring.no_settings", name=self.name)
 
-    def join(self, seconds: float = 10.0) -> None:
-        """Wait until the application has ended by itself; see `Service.join`."""
-        super().join(seconds)
-
     def __reduce__(self):
         raise TypeError(say("spring.cannot_travel", name=self.name))
 
     # -- the actuator -----------------------------------------------------------------------
 
     def _ask(self, path: str, body: dict | None = None) -> object:
-        request = urllib.request.Request(
-            f"http://{embedded.HOST}:{self.port}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
-        )
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=ASK_SECONDS) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        return loopback.ask(self.port, path, body)
 
     def get(self, path: str) -> object:
         """Return what the application answers at ``path``, such as "/actuator/statistics".
@@ -323,7 +309,7 @@ def _restart(services: list[SpringService], yaml: str | None, properties: Mappin
         for service in services[1:]:  # what the first says holds for all
             service.change(yaml, properties)
     services[0].change(yaml, properties)
-    _stop(services, STOP_SECONDS)
+    stop_all(services, STOP_SECONDS)
     for service in services:
         service._start()
     deadline = time.monotonic() + UP_SECONDS
@@ -363,7 +349,7 @@ class Springs:
         self, yaml: str | None, name: str, copies: int, properties: dict[str, object]
     ) -> SpringService | SpringFleet:
         """Start instances of the application; see `lab_env.lab.Lab.spring`."""
-        names = _names(name, copies)
+        names = names_of(name, copies)
         self.look(yaml, properties)
         rabbit = texts.wants_rabbit(texts.read(yaml or "") | properties)
         app.ensure(rabbit=rabbit)

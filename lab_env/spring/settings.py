@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab_env import storage
 from lab_env.clusters import embedded
+from lab_env.secret import plain
 
 if TYPE_CHECKING:
     from lab_env.rabbitmq import RabbitMQ
@@ -109,7 +110,7 @@ def kafka_configuration(connection: Mapping) -> tuple[dict[str, str], dict[str, 
         kind = "plain.Plain" if mechanism == "PLAIN" else "scram.Scram"
         login = {
             "username": connection["sasl_plain_username"],
-            "password": _plain(connection["sasl_plain_password"]),
+            "password": plain(connection["sasl_plain_password"]),
         }
         words = " ".join(f'{key}="{_quoted(value)}"' for key, value in login.items())
         module = f"org.apache.kafka.common.security.{kind}LoginModule"
@@ -125,11 +126,6 @@ def kafka_configuration(connection: Mapping) -> tuple[dict[str, str], dict[str, 
         secrets["LAB_TLS_KEY"] = key
         found["ssl.keystore.key"] = "${LAB_TLS_KEY}"
     return found, secrets
-
-
-def _plain(text: str) -> str:
-    reveal = getattr(text, "reveal", None)
-    return reveal() if reveal else text
 
 
 def _quoted(text: str) -> str:

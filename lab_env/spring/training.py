@@ -1,13 +1,11 @@
 """Makes the AOT cache of the Spring application: a throwaway instance whose JVM writes the file."""
 
 import contextlib
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
 
-from lab_env import storage
+from lab_env import loopback, storage
 from lab_env.clusters import embedded, jars
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import LabError
@@ -32,7 +30,7 @@ def train(*, stopped: Callable[[], bool] = lambda: False, seconds: float = SECON
     with contextlib.suppress(LabError, OSError, Timeout):
         class_path = app.ensure(progress=False)
         cache = app.aot_cache(class_path)
-        if cache.exists() or os.environ.get("KAFKA_LAB_AOT", "on") == "off":
+        if cache.exists() or not embedded.aot_is_on():
             return cache.exists()
         with FileLock(app.STORE.folder() / "training.lock", timeout=0):
             if not cache.exists():
@@ -79,10 +77,7 @@ def _train(class_path: str, stopped: Callable[[], bool], deadline: float) -> Non
             time.sleep(0.1)
         if ended.is_set() and output.exists():
             cache = app.aot_cache(class_path)
-            # another file system is possible: move beside the cache, then swap in one step
-            beside = cache.with_suffix(f".{os.getpid()}.tmp")
-            shutil.move(output, beside)
-            os.replace(beside, cache)
+            embedded.put_cache(output, cache)
             for stale in cache.parent.glob("spring-*.aot"):
                 if stale != cache:
                     with contextlib.suppress(OSError):  # Windows keeps one that is in use
@@ -90,14 +85,7 @@ def _train(class_path: str, stopped: Callable[[], bool], deadline: float) -> Non
 
 
 def _counted(port: int) -> bool:
-    import json
-    import urllib.request
-
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with contextlib.suppress(OSError, ValueError, KeyError):
-        address = f"http://{embedded.HOST}:{port}/actuator"
-        with direct.open(f"{address}/health", timeout=5) as answer:
-            answer.read()
-        with direct.open(f"{address}/statistics", timeout=5) as answer:
-            return json.load(answer)["flights"] > 0
+        loopback.ask(port, "/actuator/health")
+        return loopback.ask(port, "/actuator/statistics")["flights"] > 0
     return False
