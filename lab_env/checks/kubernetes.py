@@ -138,9 +138,7 @@ def _wrong_start(lab: "Lab", topic: str, began: float, found: dict) -> Result | 
     if not there:
         return _wrong("loop_other_group", **found)
     ended = [one for one in wanted - there if one in lab.services]
-    if _came_back(
-        lab, there
-    ):  # a loop that starts stopped ones again may pass dead ones over
+    if _came_back(lab, there):  # a loop that starts stopped ones again may pass dead ones over
         ended = [one for one in ended if lab.services[one].state != "stopped"]
     if ended and len(there) < len(wanted):
         return _wrong("loop_ended", ended=_names(ended), there=_names(there), **found)
