@@ -287,10 +287,13 @@ def test_brokers_that_come_back_with_each_others_address_are_told_apart():
     """The engine gives addresses anew at each start; Java would believe in the old ones."""
 
     def address(node: int) -> str:
-        service = f"label=com.docker.compose.service=kafka-{node}"
-        ids = engine.asked("ps", "--quiet", "--filter", service, "--filter", f"label={LABEL}")
+        labels = f"project={lab._cluster._project.name}", f"service=kafka-{node}"
+        filters = [
+            word for one in labels for word in ("--filter", f"label=com.docker.compose.{one}")
+        ]
+        (id,) = engine.asked("ps", "--quiet", *filters).split()
         return engine.asked(
-            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", ids
+            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id
         ).strip()  # fmt: skip
 
     with Lab("compose", brokers=3) as lab:

@@ -576,7 +576,7 @@ def test_a_place_that_is_none(monkeypatch):
 
 
 def test_a_folder_or_file_that_is_broken_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(manifests, "root", lambda: tmp_path)
+    monkeypatch.setattr(manifests, "file", lambda name: tmp_path)
     (tmp_path / "kustomization.yaml").write_text("resources: [nothing.yaml]\n")
     (tmp_path / "broken.yaml").write_text("a: [b\n")
     with pytest.raises(BadInputError, match="is not YAML") as caught:
