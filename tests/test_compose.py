@@ -315,10 +315,10 @@ def test_brokers_that_come_back_with_each_others_address_are_told_apart():
             return sorted(one.leader for one in kept) == [1, 2, 3]
 
         wait_until(at_home, 60)
-        patience = {"request_timeout_ms": 5000, "delivery_timeout_ms": 15_000}
+        patience = {"request_timeout_ms": 5000, "delivery_timeout_ms": 60_000}
         with KafkaProducer(**lab.connection, acks="all", **patience) as producer:
             sent = [producer.send(topic, b"late", partition=number) for number in range(3)]
-            assert [one.get(timeout=20).partition for one in sent] == [0, 1, 2]
+            assert [one.get(timeout=70).partition for one in sent] == [0, 1, 2]
 
 
 def test_the_engine_is_chosen_by_itself_and_else_told_why(monkeypatch, capsys):
