@@ -1032,7 +1032,7 @@ def test_never_ready_because_a_claim_is_not_bound(cluster, space):
 def test_never_ready_because_it_crashes_with_its_last_words(cluster, space):
     code = "import sys; print('started'); sys.exit('the topic flights is not there')"
     one = workload(space, code=code)
-    one["spec"]["minReadySeconds"] = 5  # without it whoever has started is ready, for a moment
+    one["spec"]["minReadySeconds"] = 60  # without it whoever has started is ready, for a moment
     reason(cluster, one, r"exit code 1 \(Error\), restarted.*the topic flights is not there$")
 
 
