@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -25,7 +24,9 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-HOST = "127.0.0.1"
+from lab_env.clusters.embedded import free_ports
+from lab_env.loopback import HOST
+
 GO_MOD = Path(__file__).parent.parent / ".ci" / "kubernetes" / "control_plane" / "go.mod"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 START_SECONDS = 60.0
@@ -346,15 +347,6 @@ class ControlPlane:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(STOP_SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in taken]
 
 
 @contextlib.contextmanager

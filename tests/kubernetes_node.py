@@ -26,10 +26,11 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from control_plane import HOST, Refused
+from control_plane import Refused
 
 from lab_env.clusters import engine
 from lab_env.errors import LabError
+from lab_env.loopback import HOST
 
 LABEL = "kafka-lab-tests"  # whatever the node makes in the engine bears it, with the node's name
 PROVISIONER = "kafka-lab-tests/volumes"

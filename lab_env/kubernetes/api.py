@@ -67,6 +67,15 @@ class Api:
         """
         return self.call("GET", path, query=query)[1]
 
+    def find(self, path: str) -> dict | None:
+        """Return what stands at an address, or None if nothing does; raises as `get` does."""
+        try:
+            return self.get(path)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
     def call(
         self,
         method: str,

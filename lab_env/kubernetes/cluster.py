@@ -99,12 +99,7 @@ class Cluster:
         return found
 
     def _there(self, kind: str, name: str) -> dict | None:
-        try:
-            return self.api.get(path(kind, self.namespace, name))
-        except Refused as error:
-            if error.status == 404:
-                return None
-            raise
+        return self.api.find(path(kind, self.namespace, name))
 
     def _applied(self, document: dict, old: dict | None) -> str:
         if old is not None and not made_here(old):

@@ -70,12 +70,7 @@ class _Removal:
     # -- what there is ----------------------------------------------------------------------------
 
     def _there(self, kind: str, name: str) -> dict | None:
-        try:
-            return self.api.get(path(kind, self.namespace, name))
-        except Refused as error:
-            if error.status == 404:
-                return None
-            raise
+        return self.api.find(path(kind, self.namespace, name))
 
     def _ours(self, documents: list[dict]) -> list[dict]:
         """Return the documents that are ours in the cluster, or are not there (any more)."""
