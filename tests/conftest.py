@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -28,6 +30,21 @@ def pytest_configure(config):
 def missing(what: str) -> None:
     """Skip a test for want of a part of this machine; in CI nothing may be missing: fail it."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
+
+
+def maven(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """Copy the Spring application to a new folder and run Maven there; say what came of it."""
+    if not shutil.which("mvn"):
+        missing("Maven is not on the PATH")
+    sources = Path(__file__).parent.parent / "services" / "airport"
+    shutil.copytree(sources, folder, ignore=lambda *_: ["target"])
+    return subprocess.run(
+        ["mvn", "-B", "-f", folder / "pom.xml", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

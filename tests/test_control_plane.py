@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
+from conftest import maven, wait_until
 from control_plane import Refused, cluster
 
 from lab_env import kubernetes
@@ -79,6 +79,14 @@ class Flights:
         template = {"metadata": {"annotations": mark}}
         self.api.patch(f"{APPS}/{kind}/{name}", {"spec": {"template": template}})
 
+    def scale(self, name: str, replicas: int) -> None:
+        """As `kubectl scale` does it."""
+        self.api.patch(
+            f"{APPS}/deployments/{name}/scale",
+            {"spec": {"replicas": replicas}},
+            "application/merge-patch+json",
+        )
+
     def events(self, name: str) -> str:
         found = self.api.items(f"{SPACE}/events", fieldSelector=f"involvedObject.name={name}")
         return "\n".join(f"{one['reason']}: {one['message']}" for one in found)
@@ -95,7 +103,7 @@ def rolled_out(workload: dict) -> bool:
 
 @pytest.fixture(scope="module")
 def flights(control_plane):
-    """The laptop's system, applied for real; the image of the Spring application is not there."""
+    """The laptop's system, applied for real; the image of the Spring application comes later."""
     control_plane.agent.build("board:1", ROOT / "services" / "board")
     for one in laptop():
         control_plane.api.apply(one)
@@ -239,16 +247,15 @@ def test_a_pod_without_its_image_says_so(flights):
 
 
 def test_scaled_up_and_down_the_group_follows(flights):
-    path = f"{APPS}/deployments/board/scale"
     flights.wait_for_board()
     before = flights.names("board")
-    flights.api.patch(path, {"spec": {"replicas": 5}}, "application/merge-patch+json")
+    flights.scale("board", 5)
     flights.wait_for_board()
     new = flights.names("board") - before
     assert len(new) == 2
     for name in new:
         wait_until(lambda name=name: "has joined the group board" in flights.agent.said(name), 30)
-    flights.api.patch(path, {"spec": {"replicas": 3}}, "application/merge-patch+json")
+    flights.scale("board", 3)
     flights.wait_for_board()
     wait_until(lambda: len(flights.names("board")) == 3, 60)
     for name in (before | new) - flights.names("board"):
@@ -341,7 +348,8 @@ WRITER = """
     TOPIC, stopping = "flights.departed", []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
     admin = KafkaAdminClient(bootstrap_servers="kafka:9092")
-    admin.create_topics({TOPIC: {"num_partitions": 6}}, wait_for_metadata=True)
+    if TOPIC not in admin.list_topics():
+        admin.create_topics({TOPIC: {"num_partitions": 6}}, wait_for_metadata=True)
     (topic,) = admin.describe_topics([TOPIC])
     copies = {len(one["replica_nodes"]) for one in topic["partitions"]}
     print("copies", copies, flush=True)
@@ -356,26 +364,26 @@ WRITER = """
         time.sleep(0.05)
     producer.close()
     reader = KafkaConsumer(TOPIC, bootstrap_servers="kafka:9092", auto_offset_reset="earliest")
-    seen, deadline = set(), time.monotonic() + 60
-    while len(seen) < number and time.monotonic() < deadline:
+    missing, deadline = {str(sent).encode() for sent in range(1, number + 1)}, time.monotonic() + 60
+    while missing and time.monotonic() < deadline:
         for records in reader.poll(timeout_ms=500).values():
-            seen.update(record.key for record in records)
-    print("seen", len(seen), "of", number, flush=True)
+            missing.difference_update(record.key for record in records)
+    print("seen", number - len(missing), "of", number, flush=True)
 """
 
 
-def writer() -> list[dict]:
-    """Return a pod that writes flights until it is asked to end, with the board's own rights."""
-    own = {"name": "writer", "namespace": "flights"}
+def program(name: str, code: str) -> list[dict]:
+    """Return a pod that runs a program once, with the image and the rights of the board."""
+    own = {"name": name, "namespace": "flights"}
     spec = the(laptop(), "Deployment", "board")["spec"]["template"]["spec"]
     spec |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 120}
-    spec["volumes"] = [{"name": "program", "configMap": {"name": "writer"}}]
+    spec["volumes"] = [{"name": "program", "configMap": {"name": name}}]
     (container,) = spec["containers"]
-    container |= {"name": "writer", "command": ["python", "-u", "/program/writer.py"]}
+    container |= {"name": name, "command": ["python", "-u", f"/program/{name}.py"]}
     container["volumeMounts"] = [{"name": "program", "mountPath": "/program"}]
-    program = {"writer.py": textwrap.dedent(WRITER)}
+    data = {f"{name}.py": textwrap.dedent(code)}
     return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": own, "data": program},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": own, "data": data},
         {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -386,17 +394,17 @@ def writer() -> list[dict]:
 
 
 class Fewest:
-    """Counts the ready pods of the board as long as it is open, and keeps the smallest number."""
+    """Counts a Deployment's ready pods as long as it is open, and keeps the smallest number."""
 
-    def __init__(self, flights):
-        self.flights, self.least, self._end = flights, 99, threading.Event()
+    def __init__(self, flights, name: str):
+        self.flights, self.name, self.least = flights, name, 99
+        self._end = threading.Event()
         self._thread = threading.Thread(target=self._count, daemon=True)
 
     def _count(self) -> None:
         while not self._end.wait(0.3):
-            self.least = min(
-                self.least, self.flights.deployment()["status"].get("readyReplicas", 0)
-            )
+            status = self.flights.deployment(self.name)["status"]
+            self.least = min(self.least, status.get("readyReplicas", 0))
 
     def __enter__(self):
         self._thread.start()
@@ -407,9 +415,63 @@ class Fewest:
         self._thread.join(10)
 
 
+READER = """
+    import collections, json, time
+    from kafka import KafkaConsumer
+    IN, *OUT = TOPICS = ("flights.departed", "flights.delayed", "flights.failed")
+    reader = KafkaConsumer(*TOPICS, bootstrap_servers="kafka:9092", auto_offset_reset="earliest")
+    counts = {topic: collections.Counter() for topic in TOPICS}
+    quiet, deadline = time.monotonic(), time.monotonic() + 60
+    while time.monotonic() < min(quiet + 10, deadline):
+        for place, records in reader.poll(timeout_ms=500).items():
+            counts[place.topic].update(json.loads(record.value)["id"] for record in records)
+            quiet = time.monotonic()
+    departed, handled = counts[IN], sum((counts[topic] for topic in OUT), collections.Counter())
+    print("departed", departed.total(), "left out", (departed - handled).total(), flush=True)
+"""
+
+
+@pytest.fixture
+def airport(flights, tmp_path):
+    """The Spring application's image, made while its pods are asking for it already."""
+    folder = tmp_path / "airport"
+    done = maven(folder, "package", "-DskipTests")
+    assert done.returncode == 0, done.stdout[-4000:]
+    flights.agent.build("airport:1", folder)
+    yield
+    for name in ("departures", "delays"):
+        flights.scale(name, 0)
+
+
+def test_the_spring_application_is_restarted_one_by_one_and_leaves_no_flight_out(flights, airport):
+    flights.wait_for_brokers()
+    wait_until(lambda: rolled_out(flights.deployment("delays")), 180)
+    wait_until(lambda: rolled_out(flights.deployment("departures")), 120)
+    wanted = flights.deployment("delays")["spec"]["replicas"]
+    old = flights.names("delays")
+    with Fewest(flights, "delays") as counted:
+        flights.restart("deployments", "delays")
+        wait_until(lambda: rolled_out(flights.deployment("delays")), 240)
+    assert counted.least == wanted
+    wait_until(lambda: not old & flights.names("delays"), 90)
+    for name in old:  # Java itself got the signal, and had the time to leave its group
+        assert "Resetting generation" in flights.agent.said(name), flights.agent.said(name)[-2000:]
+
+    flights.scale("departures", 0)
+    wait_until(lambda: not flights.names("departures"), 90)
+    for one in program("reader", READER):
+        flights.api.apply(one)
+    told = r"departed (\d+) left out (\d+)"
+    found = wait_until(lambda: re.search(told, flights.agent.said("reader")), 120)
+    departed, left_out = map(int, found.groups())
+    assert departed > 20
+    assert left_out == 0
+    flights.api.delete(f"{SPACE}/pods/reader")
+
+
 def test_rolling_restarts_of_brokers_and_of_a_group_lose_no_record(flights):
     flights.wait_for_brokers()
-    for one in writer():
+    for one in program("writer", WRITER):
         flights.api.apply(one)
 
     def said():
@@ -432,7 +494,7 @@ def test_rolling_restarts_of_brokers_and_of_a_group_lose_no_record(flights):
     wait_until(all_new, 240)
     assert begun == set(BROKERS)
 
-    with Fewest(flights) as counted:
+    with Fewest(flights, "board") as counted:
         flights.restart("deployments", "board")
         wait_until(lambda: rolled_out(flights.deployment()), 120)
     assert counted.least == 3

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import missing, wait_until
+from conftest import maven, missing, wait_until
 from kafka import KafkaConsumer, KafkaProducer
 from secure import shared_cluster
 
@@ -133,21 +133,11 @@ def test_maven_agrees_with_the_lock():
 @pytest.fixture(scope="module")
 def project(lab, tmp_path_factory):
     """A copy of the project, built by Maven with all its tests against this lab's broker."""
-    if not shutil.which("mvn"):
-        missing("Maven is not on the PATH")
     folder = tmp_path_factory.mktemp("project")
-    airport = folder / "services" / "airport"
-    shutil.copytree(ROOT / "services" / "airport", airport, ignore=lambda *_: ["target"])
     shutil.copytree(ROOT / "deploy" / "compose", folder / "deploy" / "compose")
     shutil.copy(ROOT / "docker-compose.yml", folder)
     address = lab.connection["bootstrap_servers"][0]
-    done = subprocess.run(
-        ["mvn", "-B", "-f", airport / "pom.xml", "verify", f"-Dkafka.brokers={address}"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = maven(folder / "services" / "airport", "verify", f"-Dkafka.brokers={address}")
     assert done.returncode == 0, done.stdout[-4000:]
     (folder / "said.txt").write_text(done.stdout, encoding="utf-8")
     return folder
