@@ -59,6 +59,8 @@ def test_each_pause_comes_from_its_setting(lesson):
     for kind in ("eager", "cooperative", "static"):
         assert pause("join", kind, "2") > pause("nothing", kind, "2")
     assert lesson.value("all_pauses.shape[0]") == 24
+    # every desk that was open has worked in every event
+    assert not lesson.value("bool(all_pauses[['1', '2']].isna().any(axis=None))")
 
 
 @pytest.mark.shares_a_lab
