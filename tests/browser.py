@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import parts
 import pytest
 
 ARGUMENTS = [
@@ -27,12 +27,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-NO_BROWSER = (
-    "These tests drive a real browser, and none of {names} is on the PATH. Install one: "
-    "`apt-get install chromium` on Debian and Ubuntu, `brew install --cask chromium` on macOS; "
-    "on Windows put the folder of chrome.exe or msedge.exe on the PATH."
-)
 SECONDS = 60  # a bound against hanging for one cell or one page
 SCREEN = {"width": 1280, "height": 720}
 
@@ -61,14 +55,6 @@ WATCH_PICTURE = """output => {
     new MutationObserver(look).observe(
         output, {childList: true, subtree: true, attributes: true, attributeFilter: ['src']});
 }"""
-
-
-def chromium() -> str:
-    """Return the path of a browser; without one the test fails and says what to install."""
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
-    pytest.fail(NO_BROWSER.format(names=", ".join(NAMES)))
 
 
 # -- JupyterLab ---------------------------------------------------------------------------------
@@ -306,7 +292,7 @@ def student(driver, profile: Path, shots: Path, size: dict = SCREEN) -> Iterator
         size: of the window.
     """
     window = driver.chromium.launch_persistent_context(
-        profile, executable_path=chromium(), args=ARGUMENTS, viewport=size
+        profile, executable_path=parts.browser(), args=ARGUMENTS, viewport=size
     )
     try:
         one = Student(window.pages[0])

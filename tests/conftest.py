@@ -1,7 +1,5 @@
-"""What the tests share: one cache for all, and a watch over what a test leaves behind."""
+"""What the tests share: a lesson that has run, and a watch over what a test leaves behind."""
 
-import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -14,28 +12,12 @@ import pytest
 from lesson import lesson_to_its_end
 
 from lab_env import storage
-from lab_env.clusters import embedded, jars
 
-
-def pytest_addoption(parser):
-    """Let the lessons run on Kafka wherever it comes from: ``pytest --where compose``."""
-    parser.addoption("--where", default="embedded", choices=("embedded", "compose", "external"))
-
-
-def pytest_configure(config):
-    """Name what runs in a pass of its own, when the control plane has been built."""
-    config.addinivalue_line("markers", "control_plane: needs a real Kubernetes control plane")
-
-
-def missing(what: str) -> None:
-    """Skip a test for want of a part of this machine; in CI nothing may be missing: fail it."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
+pytest_plugins = ["parts", "sizes"]
 
 
 def maven(folder: Path, *words: str) -> subprocess.CompletedProcess:
     """Copy the Spring application to a new folder and run Maven there; say what came of it."""
-    if not shutil.which("mvn"):
-        missing("Maven is not on the PATH")
     sources = Path(__file__).parent.parent / "services" / "airport"
     shutil.copytree(sources, folder, ignore=lambda *_: ["target"])
     return subprocess.run(
@@ -45,46 +27,6 @@ def maven(folder: Path, *words: str) -> subprocess.CompletedProcess:
         text=True,
         timeout=280,
     )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_home(tmp_path_factory, request):
-    """Give the tests a home of their own that shares the user's jars and AOT cache.
-
-    Both are fetched and made first, so that no test is about a slow first start; and what is left
-    in this home can only have been left by a test.
-    """
-    jars.ensure()
-    home = tmp_path_factory.mktemp("home")
-    embedded.train()
-    (home / "kafka").symlink_to(storage.home() / "kafka")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(storage.HOME_VARIABLE, str(home))
-        # a developer's own choice, or an engine that happens to run, is not what is tested
-        where = request.config.getoption("--where")
-        patch.setenv("KAFKA_LAB", where)
-        with contextlib.ExitStack() as stack:
-            if where == "external":  # a cluster as a class shares it
-                from secure import shared_cluster
-
-                shared = stack.enter_context(shared_cluster(tmp_path_factory.mktemp("shared")))
-                for name, value in shared.variables("ana").items():
-                    patch.setenv(name, value)
-            yield home
-
-
-@pytest.fixture(scope="session")
-def control_plane(own_home):
-    """A real Kubernetes, with a node that runs pods as containers; the test is marked likewise."""
-    import control_plane
-
-    from lab_env.clusters import engine
-
-    if why := control_plane.unavailable() or engine.unavailable():
-        missing(why)
-    with control_plane.cluster() as plane:
-        yield plane
-        assert plane.agent.errors == []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,10 +40,11 @@ def interruptible():
 def lesson(request, own_home):
     """The lesson that a module names, as it is committed, to its end but for the last cell.
 
-    The module says ``NUMBER``, and ``EACH_CELL_TWICE = True`` to have each cell run twice.
+    The module says ``NUMBER``, and ``EACH_CELL_TWICE = True`` where the nightly run may run each
+    cell twice and all that the module claims still holds.
     """
     module = request.module
-    twice = getattr(module, "EACH_CELL_TWICE", False)
+    twice = getattr(module, "EACH_CELL_TWICE", False) and request.config.option.nightly
     with lesson_to_its_end(module.NUMBER, twice=twice) as opened:
         yield opened
 
@@ -150,7 +93,9 @@ def wait_until(condition, seconds: float = 10.0):
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request):
     """Fail a test that leaves a process, a thread, a folder or a JVM (with its ports) behind."""
-    before = ours(), javas(), lab_folders(), set(threading.enumerate())
+    # who has no Kafka can leave no JVM: nobody looks through all of the machine's processes
+    java = javas if "own_home" in request.fixturenames else set
+    before = ours(), java(), lab_folders(), set(threading.enumerate())
     yield
     if request.node.get_closest_marker("shares_a_lab"):
         return
@@ -159,7 +104,7 @@ def nothing_left_behind(request):
         threads = {t for t in threading.enumerate() if not t.daemon or t.name.startswith("lab-")}
         return [
             *(ours() - before[0]),
-            *(javas() - before[1]),
+            *(java() - before[1]),
             *(lab_folders() - before[2]),
             *(threads - before[3]),
         ]

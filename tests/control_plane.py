@@ -41,7 +41,7 @@ def version() -> str:
 
 
 def folder() -> Path:
-    """Return where .ci/kubernetes/start puts what it builds."""
+    """Return where .ci/kubernetes/build puts what it makes."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "kafka-lab-ci" / f"kubernetes-{version()}"
 

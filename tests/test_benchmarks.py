@@ -12,8 +12,9 @@ from benchmarks.rows import Row, table
 from lab_env.clusters import engine
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_a_subject_prints_its_rows(subject):
+def test_a_subject_prints_its_rows(own_home, subject):
     if subject == "ways" and (why := engine.unavailable()) and not os.environ.get("CI"):
         pytest.skip(f"it starts containers: {why}")
     done = subprocess.run(

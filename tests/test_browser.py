@@ -68,7 +68,7 @@ AT = {name: index for index, name in enumerate(OWN_CELLS)}
 
 
 @pytest.fixture(scope="module")
-def jupyter(tmp_path_factory):
+def jupyter(own_home, chromium, tmp_path_factory):
     """A JupyterLab over a copy of the lessons, for a student whose folder has a telling name."""
     root = tmp_path_factory.mktemp("students") / "Jörg's Übungen"
     shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".*"))

@@ -12,7 +12,7 @@ import time
 
 import pytest
 import yaml
-from conftest import missing, wait_until
+from conftest import wait_until
 from kafka import KafkaProducer
 
 from lab_env import Lab, containers, listeners, storage
@@ -30,10 +30,8 @@ def no_engine(monkeypatch):
 
 
 @pytest.fixture
-def engine():
-    """A real engine; without one a test is skipped, on CI it fails."""
-    if why := command.unavailable():
-        missing(f"this test asks an engine: {why}")
+def engine(docker_engine):
+    """A real engine, as a lesson gets it."""
     return containers.engine()
 
 
@@ -89,7 +87,7 @@ def test_a_name_that_compose_would_refuse(name):
 # -- advertised listeners -------------------------------------------------------------------
 
 
-def test_a_broker_advertises_what_it_is_told():
+def test_a_broker_advertises_what_it_is_told(own_home):
     with listeners.Broker(advertised="kafka") as wrong:
         assert listeners.told_by(wrong.address) == [f"kafka:{wrong.address.rpartition(':')[2]}"]
         wrong.close()
@@ -102,7 +100,7 @@ def test_who_cannot_be_asked_what_he_tells_is_told():
         listeners.told_by("127.0.0.1:1", seconds=1)
 
 
-def test_a_broker_that_advertises_what_is_right_can_be_used():
+def test_a_broker_that_advertises_what_is_right_can_be_used(own_home):
     with (
         listeners.Broker() as right,
         contextlib.closing(KafkaProducer(bootstrap_servers=right.address)) as producer,
@@ -119,7 +117,7 @@ def test_what_is_no_address_is_refused_before_anything_starts(place):
 # -- a lab at an address --------------------------------------------------------------------
 
 
-def test_a_lab_watches_a_kafka_of_your_own_and_leaves_what_it_holds():
+def test_a_lab_watches_a_kafka_of_your_own_and_leaves_what_it_holds(own_home):
     with listeners.Broker() as own:
         with Lab(own.address) as lab:
             topic = lab.topic("flights.departed", partitions=3)
@@ -149,7 +147,7 @@ def board(**variables: str) -> subprocess.Popen:
     )
 
 
-def test_the_board_leaves_its_group_when_it_is_asked_to_stop():
+def test_the_board_leaves_its_group_when_it_is_asked_to_stop(own_home):
     with Lab() as lab:
         topic = lab.topic("flights.departed", partitions=2)
         with contextlib.closing(KafkaProducer(**lab.connection)) as producer:
@@ -174,7 +172,7 @@ def test_the_board_leaves_its_group_when_it_is_asked_to_stop():
         assert lab.until(lambda: watch.samples[-1].groups["board"].state == "Empty", 3)
 
 
-def test_the_board_gives_up_with_the_reason():
+def test_the_board_gives_up_with_the_reason(own_home):
     with board(BOOTSTRAP="127.0.0.1:1", PATIENCE="1") as running:
         assert running.wait(20) == 1
         assert "gives up after 1 s: nobody answers at 127.0.0.1:1" in running.stdout.read()

@@ -20,7 +20,6 @@ from lab_env import kubernetes
 from lab_env.clusters import engine
 
 pytestmark = [
-    pytest.mark.control_plane,
     pytest.mark.shares_a_lab,
     pytest.mark.timeout(400),
 ]
@@ -438,7 +437,7 @@ READER = """
 
 
 @pytest.fixture
-def airport(flights, tmp_path):
+def airport(flights, mvn, tmp_path):
     """The Spring application's image, made while its pods are asking for it already."""
     folder = tmp_path / "airport"
     done = maven(folder, "package", "-DskipTests")
@@ -524,7 +523,7 @@ def test_rolling_restarts_of_brokers_and_of_a_group_lose_no_record(flights):
 # --- the control plane itself
 
 
-def test_it_leaves_nothing_behind():
+def test_it_leaves_nothing_behind(control_plane_built):
     with cluster() as plane:
         own, folders = plane.agent.own, (plane.folder, plane.agent.folder)
         processes = [process for _, process in plane._processes]

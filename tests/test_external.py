@@ -18,7 +18,7 @@ from lab_env.clusters import external, jars, properties
 from lab_env.errors import BadInputError, BrokerError
 from lab_env.secret import Secret
 
-pytestmark = pytest.mark.shares_a_lab
+pytestmark = [pytest.mark.shares_a_lab, pytest.mark.usefixtures("own_home")]
 ANA = STUDENTS["ana"]
 
 

@@ -239,6 +239,7 @@ def test_while_nobody_reports_the_sentence_says_so(bench):
     assert "lost: 0" not in figure.sentence
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("scale", [1.0, 1.35, 1.5])
 def test_words_do_not_touch_and_every_number_is_written_out(bench, scale):
     bench.show.scale = scale
@@ -299,7 +300,7 @@ def board(service, connection, topic, group):
 
 
 @pytest.mark.parametrize(("commit", "wrong"), [("first", "lost: 6"), ("last", "handled twice: 4")])
-def test_a_crash_between_commit_and_work(commit, wrong):
+def test_a_crash_between_commit_and_work(own_home, commit, wrong):
     from kafka import KafkaProducer
 
     with Lab() as lab:

@@ -113,6 +113,7 @@ def test_what_has_no_latency_leaves_the_picture_whole(bench):
     assert "reader: no latency known" in figure.sentence
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("scale", [1.0, 1.25, 1.5])
 @pytest.mark.parametrize("kind", ["rates", "latency"])
 def test_words_do_not_touch(bench, kind, scale):

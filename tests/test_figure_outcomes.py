@@ -182,6 +182,7 @@ def test_a_topic_that_is_made_anew_begins_at_zero_and_what_was_stays(bench):
     assert "parked: 1" in figure.sentence
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 @pytest.mark.parametrize("partitions", [1, 3, 6, 12])
 def test_words_do_not_touch_however_many_partitions(bench, partitions, scale):
@@ -244,7 +245,7 @@ def clerk(service, connection, topic, group):
     consumer.close()
 
 
-def test_one_bad_record_blocks_its_partition_until_somebody_lets_it_go():
+def test_one_bad_record_blocks_its_partition_until_somebody_lets_it_go(own_home):
     from kafka import KafkaProducer
 
     with Lab() as lab:

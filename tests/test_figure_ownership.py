@@ -304,6 +304,7 @@ def test_two_groups_have_a_block_each(bench):
 # -- sizes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize(("scale", "lag"), [(1.0, True), (1.5, True), (1.25, False)])
 @pytest.mark.parametrize(
     ("partitions", "members", "groups"),
@@ -489,7 +490,7 @@ def truck(service, connection, topic, group):
     consumer.close()
 
 
-def test_three_members_join_and_one_crashes():
+def test_three_members_join_and_one_crashes(own_home):
     with Lab() as lab:
         topic, group = lab.topic("flights", partitions=6), lab.group("refuel")
         figure = lab.show.ownership(topic, group)

@@ -73,6 +73,7 @@ def uneven(count: int) -> dict[int, int]:
 LOOKS = [(1.0, 0), (1.5, 300), (1.25, 50_000)]  # scale of text, records removed
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize(("scale", "removed"), LOOKS)
 @pytest.mark.parametrize("count", [1, 6, 12, 24, 60, 600])
 def test_words_do_not_touch_however_many_partitions(bench, count, scale, removed):

@@ -143,6 +143,7 @@ def test_only_the_services_that_are_asked_for(bench):
         bench.show.pauses(longer_than=0)
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 @pytest.mark.parametrize("members", [1, 3, 8, 12])
 def test_words_do_not_touch_however_many_members(bench, members, scale):
@@ -194,7 +195,7 @@ def truck(service, connection, topic, group):
     consumer.close()
 
 
-def test_members_pause_while_a_crash_is_noticed():
+def test_members_pause_while_a_crash_is_noticed(own_home):
     with Lab() as lab:
         topic, group = lab.topic("flights", partitions=6), lab.group("refuel")
         figure = lab.show.pauses()

@@ -235,6 +235,7 @@ def test_a_topic_that_goes_and_partitions_that_come(bench):
 # -- sizes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 @pytest.mark.parametrize(
     ("partitions", "brokers", "copies"),

@@ -137,7 +137,7 @@ def test_arguments_that_cannot_work_are_refused(bench, wrong):
 
 
 @pytest.mark.timeout(120)
-def test_a_real_loop_and_a_real_group():
+def test_a_real_loop_and_a_real_group(own_home):
     def reader(service, topic, group):
         from kafka import KafkaConsumer
 

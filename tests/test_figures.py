@@ -164,6 +164,7 @@ def test_a_picture_moves_and_tells_what_its_data_say(bench):
     assert len(np.unique(pixels(figure).reshape(-1, 3), axis=0)) <= 64
 
 
+@pytest.mark.everyday
 @pytest.mark.parametrize("name", ["throughput", "members", "lag", "queue", "response_time"])
 def test_every_picture_is_small_and_its_words_do_not_touch(bench, name):
     show = bench.show

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import missing, wait_until
+from conftest import wait_until
+from parts import rendering
 
 from lab_env import Lab, kubernetes
 from lab_env.kubernetes.kinds import title
@@ -22,14 +23,12 @@ ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PLACES = {"base": KUBERNETES / "base", "laptop": KUBERNETES / "overlays" / "laptop"}
 PART = "app.kubernetes.io/name"
+pytestmark = pytest.mark.usefixtures("kustomize")
 
 
 @functools.cache
 def _rendered(place: str) -> str:
-    tool = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
-    if not shutil.which(tool[0]):
-        missing("these tests need kustomize, or kubectl, which contains it")
-    done = subprocess.run([*tool, PLACES[place]], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*rendering(), PLACES[place]], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr, done.stderr
     return done.stdout
@@ -216,8 +215,6 @@ ACCEPTED = {
 
 def checkov(file: Path) -> set[tuple[str, str]]:
     """Return what the linter finds: the check's name and the document."""
-    if not shutil.which("uv"):
-        missing("uv fetches and runs the linter")
     done = subprocess.run(
         ["uv", "tool", "run", "--from", CHECKOV, "checkov", "--file", file.name, "--framework",
          "kubernetes", "--output", "json", "--skip-download", "--soft-fail"],
@@ -232,7 +229,7 @@ def checkov(file: Path) -> set[tuple[str, str]]:
     }
 
 
-def test_a_linter_finds_nothing_that_has_no_reason(tmp_path):
+def test_a_linter_finds_nothing_that_has_no_reason(uv_tool, tmp_path):
     broken = rendered("base")
     containers(the(broken, "Deployment", "delays"))[0]["securityContext"]["privileged"] = True
     (tmp_path / "base.yaml").write_text(_rendered("base"))
@@ -289,7 +286,7 @@ def ask(port: int) -> int:
 
 
 @pytest.mark.skipif(not shutil.which("timeout"), reason="the probe runs on Linux")
-def test_the_probe_wants_an_answer_and_not_an_open_port():
+def test_the_probe_wants_an_answer_and_not_an_open_port(own_home):
     with Lab("embedded") as lab:
         port = int(lab.connection["bootstrap_servers"][0].rpartition(":")[2])
         assert ask(port) == 0

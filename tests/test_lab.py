@@ -20,11 +20,13 @@ from lab_env import Lab, storage
 from lab_env.clusters import embedded
 from lab_env.errors import BadInputError, BrokerError, ClosedError, LabError
 
+pytestmark = pytest.mark.usefixtures("own_home")
+
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and forks are POSIX's")
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(own_home):
     """One lab for the tests that leave it as they found it."""
     with Lab() as one:
         yield one

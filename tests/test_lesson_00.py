@@ -119,7 +119,7 @@ PASSED_WRONG = {
 
 
 @pytest.fixture(scope="module")
-def lesson():
+def lesson(own_home):
     """The lesson as committed, run up to where the exercises can be tried again and again."""
     with open_lesson("00") as opened:
         opened.run_to_exercise(2)
@@ -247,6 +247,7 @@ def refused(lesson, number: int, code: str | None) -> str:
     return answer.text
 
 
+@pytest.mark.nightly
 def test_every_cell_can_be_run_twice():
     with open_lesson("00") as lesson:
         # a copy of each cell, since nbclient cannot update a picture whose cell ran once more

@@ -1,7 +1,7 @@
 """Lesson 01: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
-from lesson import open_lesson
+from lesson import open_lesson, some
 
 NUMBER = "01"
 
@@ -103,9 +103,9 @@ IN_A_GROUP = (
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_DESKS.items():
-        lesson.refuses(1, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_DESKS))
+def test_exercise_1_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(1, *WRONG_DESKS[wrong])
 
 
 @pytest.mark.shares_a_lab
@@ -157,9 +157,9 @@ WRONG_ANNOUNCERS = {
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_ANNOUNCERS.items():
-        lesson.refuses(2, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_ANNOUNCERS))
+def test_exercise_2_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(2, *WRONG_ANNOUNCERS[wrong])
 
 
 @pytest.mark.shares_a_lab
@@ -169,6 +169,7 @@ def test_exercise_2_right_answers_pass(lesson):
         lesson.accepts(2, code)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(300)  # two lessons long, on a machine that may do other things
 def test_cells_that_run_twice_do_the_same_again():
     with open_lesson(NUMBER) as lesson:

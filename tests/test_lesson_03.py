@@ -1,6 +1,7 @@
 """Lesson 03: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
+from lesson import some
 
 from lab_env import flights
 
@@ -144,15 +145,20 @@ with closing(KafkaProducer(**lab.connection)) as producer:
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_AUDITS.items():
-        lesson.refuses(1, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_AUDITS))
+def test_exercise_1_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(1, *WRONG_AUDITS[wrong])
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_1_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(1), **RIGHT_AUDITS}.items():
-        lesson.accepts(1, code, name)
+def test_exercise_1_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(1)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", some(RIGHT_AUDITS, 1))
+def test_exercise_1_another_right_way_passes(lesson, right):
+    lesson.accepts(1, RIGHT_AUDITS[right], right)
 
 
 START = "evening = evening_flights()\n"
@@ -202,16 +208,22 @@ RIGHT_SCREENS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_SCREENS.items():
-        lesson.refuses(2, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_SCREENS))
+def test_exercise_2_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(2, *WRONG_SCREENS[wrong])
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(240)
-def test_exercise_2_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(2), **RIGHT_SCREENS}.items():
-        lesson.accepts(2, code, name)
+def test_exercise_2_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(2)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("right", some(RIGHT_SCREENS, 1))
+def test_exercise_2_another_right_way_passes(lesson, right):
+    lesson.accepts(2, RIGHT_SCREENS[right], right)
 
 
 @pytest.mark.shares_a_lab

@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+from lesson import some
 
 from lab_env.observation import segments
 
@@ -156,15 +157,20 @@ RIGHT_KEYS = {
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_KEYS.items():
-        lesson.refuses(1, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_KEYS))
+def test_exercise_1_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(1, *WRONG_KEYS[wrong])
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_1_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(1), **RIGHT_KEYS}.items():
-        lesson.accepts(1, code, name)
+def test_exercise_1_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(1)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", some(RIGHT_KEYS, 1))
+def test_exercise_1_another_right_way_passes(lesson, right):
+    lesson.accepts(1, RIGHT_KEYS[right], right)
 
 
 def board(settings: dict, after: str = "next_departure(board)") -> str:
@@ -218,15 +224,20 @@ RIGHT_BOARDS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(240)
-def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_BOARDS.items():
-        lesson.refuses(2, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_BOARDS))
+def test_exercise_2_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(2, *WRONG_BOARDS[wrong])
 
 
 @pytest.mark.shares_a_lab
-def test_exercise_2_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(2), **RIGHT_BOARDS}.items():
-        lesson.accepts(2, code, name)
+def test_exercise_2_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(2)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", some(RIGHT_BOARDS, 1))
+def test_exercise_2_another_right_way_passes(lesson, right):
+    lesson.accepts(2, RIGHT_BOARDS[right], right)
 
 
 # -- the reader of segments, without a broker -----------------------------------------------

@@ -1,6 +1,7 @@
 """Lesson 05: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import pytest
+from lesson import some
 
 NUMBER = "05"
 EACH_CELL_TWICE = True
@@ -184,16 +185,22 @@ RIGHT_GROUPS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-def test_exercise_1_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_GROUPS.items():
-        lesson.refuses(1, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_GROUPS))
+def test_exercise_1_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(1, *WRONG_GROUPS[wrong])
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(200)
-def test_exercise_1_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(1), **RIGHT_GROUPS}.items():
-        lesson.accepts(1, code, name)
+def test_exercise_1_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(1)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("right", some(RIGHT_GROUPS, 1))
+def test_exercise_1_another_right_way_passes(lesson, right):
+    lesson.accepts(1, RIGHT_GROUPS[right], right)
 
 
 PAIR = "pair, uneven, even = fresh_pair()\n"
@@ -247,15 +254,19 @@ RIGHT_RULES = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(200)
-def test_exercise_2_wrong_answers_get_a_hint_that_teaches(lesson):
-    for name, (code, hint) in WRONG_RULES.items():
-        lesson.refuses(2, code, hint, name)
+@pytest.mark.parametrize("wrong", some(WRONG_RULES))
+def test_exercise_2_a_wrong_answer_gets_a_hint_that_teaches(lesson, wrong):
+    lesson.refuses(2, *WRONG_RULES[wrong])
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(200)
-def test_exercise_2_right_answers_pass(lesson):
-    for name, code in {"solution": lesson.solution(2), **RIGHT_RULES}.items():
-        lesson.accepts(2, code, name)
-    lesson.client.execute_cell(lesson.exercises[1].check)  # asked again, it says the same
-    assert "✓" in lesson.output(lesson.exercises[1].check)
+def test_exercise_2_the_solution_passes_and_may_be_checked_twice(lesson):
+    lesson.accepts_its_solution(2)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("right", some(RIGHT_RULES, 1))
+def test_exercise_2_another_right_way_passes(lesson, right):
+    lesson.accepts(2, RIGHT_RULES[right], right)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lesson import open_lesson
+from lesson import open_lesson, some
 
 NUMBER = "09"
 
@@ -158,7 +158,7 @@ def fast(topic, values):
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", WRONG_FAST)
+@pytest.mark.parametrize("wrong", some(WRONG_FAST))
 def test_a_wrong_producer_is_told_what_is_wrong(lesson, wrong):
     lesson.refuses(1, *WRONG_FAST[wrong])
 
@@ -169,7 +169,7 @@ def test_the_solution_beats_the_naive_producer_and_may_be_checked_twice(lesson):
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("right", [CONFLUENT, fast("batch_size=500_000", end="")])
+@pytest.mark.parametrize("right", some([CONFLUENT, fast("batch_size=500_000", end="")], 1))
 def test_another_right_way_beats_it_too(lesson, right):
     lesson.accepts(1, right)
 
@@ -239,7 +239,7 @@ producer.flush(20)
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", WRONG_LARGE)
+@pytest.mark.parametrize("wrong", some(WRONG_LARGE))
 def test_a_record_that_does_not_get_through_is_told_where_it_stays(lesson, wrong):
     lesson.refuses(2, *WRONG_LARGE[wrong])
 
@@ -250,7 +250,7 @@ def test_the_solution_gets_the_timetable_through_and_may_be_checked_twice(lesson
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("right", RIGHT_LARGE)
+@pytest.mark.parametrize("right", some(RIGHT_LARGE, 1))
 def test_another_right_way_gets_it_through(lesson, right):
     lesson.accepts(2, RIGHT_LARGE[right])
 
@@ -276,6 +276,7 @@ NEEDED = (
 )  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_a_broker_that_dies_in_the_main_run_loses_nothing_and_cells_run_twice(own_home):
     with open_lesson(NUMBER) as lesson:

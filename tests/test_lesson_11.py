@@ -1,14 +1,14 @@
 """Lesson 11: what its prose claims happens on the broker; its checks tell why an answer fails."""
 
 import pytest
-from conftest import missing
-from lesson import lesson_to_its_end
+from lesson import lesson_to_its_end, some
+from parts import RABBITMQ
 
 NUMBER = "11"
 
 
 @pytest.fixture(scope="module")
-def lesson():
+def lesson(own_home):
     with lesson_to_its_end(NUMBER, seconds=120) as opened:
         # who has just been started is waited for; a wrong answer need not wait so long here
         opened.execute("import lab_env.checks.spring_cloud_stream as _check")
@@ -118,7 +118,7 @@ def test_a_fixed_index_reads_half_twice_and_half_never(lesson):
 def test_on_rabbitmq_a_group_is_a_queue_and_nothing_is_kept(lesson):
     said = lesson.output(lesson.index("rabbit"))
     if "No RabbitMQ here" in said:
-        missing("RabbitMQ is not installed")
+        RABBITMQ.leave_out()
     told = lesson.output(lesson.index("rabbit-start"))
     assert "predicted 1, happened 2" in told
     assert "flights.departed.statistics" in told
@@ -206,7 +206,7 @@ RIGHT_TOWERS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", WRONG_TOWERS)
+@pytest.mark.parametrize("wrong", some(WRONG_TOWERS))
 def test_a_function_that_is_not_bound_as_asked(lesson, wrong):
     lesson.refuses(1, *WRONG_TOWERS[wrong])
 
@@ -226,7 +226,7 @@ def test_the_solution_binds_it(lesson):
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("right", RIGHT_TOWERS)
+@pytest.mark.parametrize("right", some(RIGHT_TOWERS, 1))
 def test_another_right_way_binds_it(lesson, right):
     lesson.accepts(1, RIGHT_TOWERS[right])
 
@@ -280,7 +280,7 @@ WRONG_DESKS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", WRONG_DESKS)
+@pytest.mark.parametrize("wrong", some(WRONG_DESKS))
 def test_instances_that_do_not_share(lesson, wrong):
     code, hint = WRONG_DESKS[wrong]
     lesson.refuses(2, code.replace("\npassed(share_topic, 'none')", ""), hint)
@@ -347,7 +347,7 @@ WRONG_RADARS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", WRONG_RADARS)
+@pytest.mark.parametrize("wrong", some(WRONG_RADARS))
 def test_sides_that_do_not_agree(lesson, wrong):
     lesson.refuses(3, *WRONG_RADARS[wrong])
 
@@ -375,6 +375,7 @@ def test_python_may_go_by_javas_hash_as_well(lesson):
 # -- run twice ------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_each_cell_may_be_run_twice():
     with lesson_to_its_end(NUMBER, twice=True, seconds=120) as opened:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import wait_until
-from lesson import NOTEBOOKS
+from lesson import NOTEBOOKS, some
 
 NUMBER = "14"
 # the deck's laboratory, step by step: (what it is called, the cell in which it is done)
@@ -185,7 +185,7 @@ WRONG_GROUPS = {
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", WRONG_GROUPS)
+@pytest.mark.parametrize("wrong", some(WRONG_GROUPS))
 def test_a_wrong_group_is_told_what_is_wrong(again, wrong):
     start, code, hint = WRONG_GROUPS[wrong]
     again.refuses(1, opened(again, code, start), hint, wrong)
@@ -272,7 +272,7 @@ WRONG_TASKS = {
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", WRONG_TASKS)
+@pytest.mark.parametrize("wrong", some(WRONG_TASKS))
 def test_a_wrong_task_is_told_what_is_wrong(again, wrong):
     code, hint = WRONG_TASKS[wrong]
     if wrong == "only a dict":
@@ -328,7 +328,7 @@ def leftovers(lesson, code: str) -> str:
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", WRONG_ENDS)
+@pytest.mark.parametrize("wrong", some(WRONG_ENDS))
 def test_a_wrong_end_is_told_what_is_wrong(again, wrong):
     code, hint = WRONG_ENDS[wrong]
     again.refuses(3, leftovers(again, code), hint, wrong)
@@ -349,6 +349,7 @@ def test_tagged_and_then_cleaned_up_is_right_as_well(again):
 # -- what the lesson has to bear ------------------------------------------------------------
 
 
+@pytest.mark.nightly
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
 def test_experiments_can_be_run_again(again):

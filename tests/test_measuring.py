@@ -18,7 +18,7 @@ VALUES = [b"flight %d" % n for n in range(400)]
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(own_home):
     with Lab("embedded") as made:
         yield made
 
@@ -303,7 +303,7 @@ def test_kafkas_own_tools_are_measured_beside_the_others(lab):
     assert math.isnan(read["client_cpu"].item())
 
 
-def test_a_tool_that_fails_says_what_it_said():
+def test_a_tool_that_fails_says_what_it_said(own_home):
     nobody = {"bootstrap_servers": "127.0.0.1:1"}
     with pytest.raises(LabError, match=r"(?s)has not measured anything.*ProducerPerformance"):
         tools.producer(nobody, "measured", VALUES, acks="maybe")
@@ -316,7 +316,7 @@ def test_a_tool_that_finds_nothing_to_read_says_so(lab, monkeypatch):
         tools.consumer(lab.connection, lab.topic("empty"), 10)
 
 
-def test_the_tools_are_fetched_once_and_checked(tmp_path, monkeypatch):
+def test_the_tools_are_fetched_once_and_checked(own_home, tmp_path, monkeypatch):
     folder = tmp_path / "jars"
     folder.mkdir()
     (tool,) = (jar for jar in jars.read_lock() if jar.artifact == "kafka-tools")

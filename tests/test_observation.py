@@ -14,7 +14,7 @@ shares_a_lab = pytest.mark.shares_a_lab
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(own_home):
     with Lab() as lab:
         yield lab
 

@@ -117,9 +117,10 @@ def faults(look: Look) -> list[str]:
     return [f"{fault}\n  {look}" for fault in found]
 
 
+@pytest.mark.landing
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("number", PRESENTED)
-def test_a_lesson_is_presented(number, tmp_path):
+def test_a_lesson_is_presented(number, own_home, chromium, tmp_path):
     """Every cell runs on its slide with Shift+Enter, at 1280x720; then all is seen at 1920x1080."""
     root = tmp_path / "lessons"
     shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".*"))
@@ -149,7 +150,7 @@ def test_a_lesson_is_presented(number, tmp_path):
     assert not wrong, "\n\n".join(dict.fromkeys(wrong))
 
 
-def test_slides_begin_however_early_they_are_asked_for(tmp_path):
+def test_slides_begin_however_early_they_are_asked_for(own_home, chromium, tmp_path):
     """A page that has just come has not drawn every cell, and must not hang for that."""
     root = tmp_path / "lessons"
     shutil.copytree(NOTEBOOKS, root, ignore=shutil.ignore_patterns(".*"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import missing, wait_until
+from conftest import wait_until
 
 from lab_env import Lab, flights, rabbitmq
 from lab_env.errors import BadInputError, BrokerError
@@ -18,7 +18,7 @@ from lab_env.spring import yaml as spring_yaml
 
 ROOT = Path(__file__).parent.parent
 EVENTS = flights.events(flights.table(day="2013-01-01").head(30))
-installed = pytest.mark.usefixtures("is_installed")
+installed = pytest.mark.usefixtures("rabbit_server")
 YAML = """
 spring.cloud.function.definition: delay|category;statistics
 spring.cloud.stream:
@@ -31,14 +31,8 @@ spring.cloud.stream:
 """
 
 
-@pytest.fixture
-def is_installed():
-    if not rabbitmq.start_is_possible():
-        missing("there is no rabbitmq-server on this machine")
-
-
 @pytest.fixture(scope="module")
-def lab():
+def lab(own_home):
     with Lab() as lab:
         yield lab
 

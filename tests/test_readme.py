@@ -17,14 +17,16 @@ def test_the_two_commands_stand_there_and_ci_runs_the_second():
     assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run pytest"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     found = subprocess.run(
-        ["bash", "-c", ci[ci.index("command=") : ci.index("# the way with containers")]],
+        ["bash", "-c", ci[ci.index("command=") : ci.index('bash -c "${command%%')]],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert found.stdout.strip() == f"README: {blocks[1]}"
-    assert "twice \"$command -m 'not control_plane'\"" in ci
-    assert 'twice "uv run pytest -n 0 -m control_plane"' in ci  # the rest of it, later
+    # as it stands, on a bare machine; then what that left out, and what a landing needs besides
+    assert 'twice bash .ci/bare bash -c "$command --passed $passed/tests' in ci
+    assert 'pytest --landing --passed "$passed/tests" -m "not control_plane_built"' in ci
+    assert "pytest -n 0 -m control_plane_built --landing" in ci
 
 
 def test_every_command_of_lab_is_listed():

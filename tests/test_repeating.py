@@ -112,7 +112,7 @@ def test_what_cannot_be_repeated_is_refused(repeats, function, every):
 
 
 @pytest.mark.timeout(120)
-def test_a_lab_ends_with_its_loops_and_starts_nothing_after():
+def test_a_lab_ends_with_its_loops_and_starts_nothing_after(own_home):
     lab = Lab()
 
     def work(service):
@@ -204,7 +204,7 @@ def test_a_place_that_is_none_is_refused(place):
 
 
 @pytest.mark.timeout(120)
-def test_a_disk_that_is_taken_away_takes_the_topics_along_and_the_broker_starts_anew():
+def test_a_disk_that_is_taken_away_takes_the_topics_along_and_the_broker_starts_anew(own_home):
     with Lab("embedded") as lab:
         topic = lab.topic("flights.departed")
 

@@ -20,7 +20,7 @@ MOVED_SECONDS = 8.0  # a bound against hanging: calm, it takes 2 to 3
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(own_home):
     """Three brokers for all tests here, each of which leaves them running and in sync."""
     with Lab(brokers=3) as one:
         yield one
@@ -194,7 +194,7 @@ def test_more_replicas_than_brokers_and_a_lab_too_small_are_told(lab):
         Lab(brokers=10)
 
 
-def test_a_topic_made_anew_has_nothing_of_the_one_before_though_a_broker_is_started_again():
+def test_a_topic_made_anew_has_nothing_of_the_one_before_though_a_broker_is_started_again(own_home):
     """What Kafka 4.3.1 does otherwise: a broker that reads its log gives it the old settings."""
     with Lab() as one:
         one.topic("flights.anew", unclean_leader_election_enable=True, retention_ms=12_345)

@@ -26,6 +26,8 @@ from lab_env.journal import Journal
 from lab_env.reports import Reports
 from lab_env.service import Fleet, Services
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 ROOT = pathlib.Path(__file__).parent.parent
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and forks of POSIX")
 numbers = itertools.count(1)

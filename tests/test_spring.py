@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import maven, missing, wait_until
+from conftest import maven, wait_until
 from kafka import KafkaConsumer, KafkaProducer
 from secure import shared_cluster
 
@@ -37,15 +37,15 @@ CANCELLED = next(event for event in EVENTS if not event["departed"])
 BINDER = "spring.cloud.stream.kafka.binder."
 
 
-@pytest.fixture(scope="module", autouse=True)
-def trained():
+@pytest.fixture(scope="module")
+def trained(own_home):
     """Fetch, compile and train first: no test is about a slow first start."""
     spring_app.ensure(progress=False)
     assert spring_training.train()
 
 
 @pytest.fixture(scope="module")
-def lab():
+def lab(trained):
     with Lab() as lab:
         yield lab
 
@@ -117,9 +117,7 @@ def test_another_version_in_the_pom_is_another_hash(tmp_path, monkeypatch):
 
 
 @TESTS_TIMEOUT
-def test_maven_agrees_with_the_lock():
-    if not shutil.which("mvn"):
-        missing("Maven is not on the PATH")
+def test_maven_agrees_with_the_lock(mvn):
     done = subprocess.run(
         [sys.executable, ROOT / ".ci" / "make_spring_lock.py", "--check"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -131,7 +129,7 @@ def test_maven_agrees_with_the_lock():
 
 
 @pytest.fixture(scope="module")
-def project(lab, tmp_path_factory):
+def project(lab, mvn, tmp_path_factory):
     """A copy of the project, built by Maven with all its tests against this lab's broker."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "deploy" / "compose", folder / "deploy" / "compose")
@@ -154,7 +152,7 @@ def test_maven_builds_it_and_its_own_tests_pass_on_this_broker(project):
 
 @TESTS_TIMEOUT
 @pytest.mark.shares_a_lab
-def test_as_containers_it_shares_a_group_and_is_seen_from_here(project, engine_with_java):
+def test_as_containers_it_shares_a_group_and_is_seen_from_here(project, temurin):
     port = embedded.free_ports(1)[0]
     files = [project / "docker-compose.yml", project / "deploy" / "compose" / "airport.yml"]
     compose = engine.Project(f"airport-{port}", files, {"KAFKA_PORT": str(port)})
@@ -169,15 +167,6 @@ def test_as_containers_it_shares_a_group_and_is_seen_from_here(project, engine_w
             assert all(name.startswith("airport-") for name in owners(outside, "delays"))
     finally:
         compose.run("down", "--volumes", "--rmi", "local", seconds=60)
-
-
-@pytest.fixture
-def engine_with_java():
-    """Docker's engine with the image that the application's own begins with."""
-    if why := engine.unavailable():
-        missing(why)
-    if engine.docker("image", "inspect", "eclipse-temurin:25-jre").returncode:
-        missing("there is no image eclipse-temurin:25-jre here")
 
 
 # -- the YAML -----------------------------------------------------------------------------------
@@ -563,7 +552,7 @@ def test_killed_in_the_middle_of_a_record_it_comes_again_and_is_counted(lab, pro
     app.stop()
 
 
-def test_a_broker_restarted_under_it(own_home):
+def test_a_broker_restarted_under_it(trained):
     with Lab() as lab, contextlib.closing(KafkaProducer(**lab.connection)) as producer:
         source, target = lab.topic("in"), lab.topic("out")
         app = lab.spring(composed(source, target), name="patient")
@@ -577,7 +566,7 @@ def test_a_broker_restarted_under_it(own_home):
         assert app.get("/actuator/health")["status"] == "UP"
 
 
-def test_no_broker_is_told_with_the_address(own_home, monkeypatch):
+def test_no_broker_is_told_with_the_address(trained, monkeypatch):
     with Lab() as lab:
         nobody = {BINDER + "brokers": "127.0.0.1:1"}
         with pytest.raises(ServiceError, match=r"cannot reach Kafka at /127\.0\.0\.1:1"):
@@ -637,7 +626,7 @@ def test_known_messages_become_a_sentence(log, says):
 
 
 @pytest.fixture
-def copied(own_home, tmp_path, monkeypatch):
+def copied(trained, own_home, tmp_path, monkeypatch):
     """A home of its own with copies of Spring's files, and the broker's jars."""
     home = tmp_path / "home"
     (home / "kafka").mkdir(parents=True)
@@ -708,7 +697,7 @@ def test_the_java_can_be_read():
 
 @TESTS_TIMEOUT
 def test_a_shared_cluster_with_tls_and_a_password_that_stands_nowhere(
-    tmp_path, monkeypatch, capsys
+    trained, tmp_path, monkeypatch, capsys
 ):
     with shared_cluster(tmp_path) as shared:
         for name, value in shared.variables("ana").items():
@@ -728,7 +717,7 @@ def test_a_shared_cluster_with_tls_and_a_password_that_stands_nowhere(
             assert "refused it a right (Topic" in capsys.readouterr().out
 
 
-def test_the_end_of_the_lab_is_the_end_of_all(own_home):
+def test_the_end_of_the_lab_is_the_end_of_all(trained):
     lab = Lab()
     app = lab.spring(composed(lab.topic("in"), lab.topic("out")))
     process, folder = psutil.Process(app.pid), Path(psutil.Process(app.pid).cwd())
@@ -742,7 +731,7 @@ def test_the_end_of_the_lab_is_the_end_of_all(own_home):
 
 
 @KERNEL_ENDS
-def test_a_killed_kernel_leaves_no_jvm(own_home, tmp_path):
+def test_a_killed_kernel_leaves_no_jvm(trained, tmp_path):
     script = tmp_path / "kernel.py"
     script.write_text(
         "import time\n"

@@ -1,0 +1,129 @@
+"""Which tests for which change: the table in CONTRIBUTING, with the seconds that were recorded.
+
+``pytest --record-durations`` writes it, and so does ``python tests/changes.py``.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "CONTRIBUTING.md"
+WRITTEN = re.compile(r"(<!-- tests -->\n).*?(<!-- /tests -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Somebody has changed something.
+
+    Attributes:
+        what: in words.
+        where: the files that are meant, as patterns below the project.
+        tests: the files that find what is wrong with it, as patterns below tests/.
+        option: what else stands on the command line.
+        each: whether one of the files is enough, and not all of them.
+    """
+
+    what: str
+    where: tuple[str, ...]
+    tests: tuple[str, ...]
+    option: str = ""
+    each: bool = False
+
+
+CHANGES = (
+    Change(
+        "a text, or a rule of the project",
+        ("lab_env/messages/**/*", "*.md", "*.toml", "notebooks/for_instructors/*"),
+        (
+            "test_messages.py", "test_notebooks.py", "test_misconceptions.py", "test_readme.py",
+            "test_environment.py", "test_sizes.py",
+        ),
+    ),
+    Change(
+        "a picture", ("lab_env/figures/**/*",), ("test_figure*.py",),
+    ),
+    Change(
+        "a lesson", ("notebooks/*.ipynb",), ("test_lesson_*.py",), each=True,
+    ),
+    Change(
+        "a check (`NN` is its lesson)", ("lab_env/checks/*",), ("test_lesson_*.py",),
+        "--nightly", each=True,
+    ),
+    Change(
+        "the lab, or a way to Kafka",
+        ("lab_env/clusters/*", "lab_env/*.py", "docker-compose.yml"),
+        ("test_lab.py", "test_start.py", "test_replication.py", "test_external.py",
+         "test_compose.py"),
+        "--landing",
+    ),
+    Change(
+        "services, and what is measured with them",
+        ("lab_env/service.py", "lab_env/worker.py", "lab_env/measuring.py", "lab_env/repeating.py"),
+        ("test_service.py", "test_measuring.py", "test_repeating.py"),
+    ),
+    Change("observation", ("lab_env/observation/*",), ("test_observation.py", "test_figures.py")),
+    Change("flights", ("lab_env/flights.py",), ("test_flights.py",)),
+    Change(
+        "the `lab` command, or how a lesson is opened",
+        ("lab_env/cli.py", "lab_env/runner.py", "lab_env/doctor.py", "lab_env/presenting.py"),
+        ("test_cli.py", "test_present.py", "test_browser.py"),
+    ),
+    Change(
+        "Spring, or RabbitMQ",
+        ("lab_env/spring/*", "lab_env/rabbitmq.py", "services/airport/**/*"),
+        ("test_spring.py", "test_rabbitmq.py"),
+        "--landing",
+    ),
+    Change("containers", ("lab_env/containers.py",), ("test_containers.py",), "--landing"),
+    Change(
+        "Kubernetes",
+        ("lab_env/kubernetes/*", "deploy/kubernetes/**/*"),
+        ("test_kubernetes.py", "test_lab_kubernetes.py", "test_control_plane.py"),
+        "--landing",
+    ),
+    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws.py",), "--landing"),
+    Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py",)),
+)  # fmt: skip
+
+
+def files(change: Change) -> list[str]:
+    """Return the names of the test files that a change is found by."""
+    return sorted({path.name for pattern in change.tests for path in HERE.glob(pattern)})
+
+
+def seconds(change: Change, known: dict[str, dict[str, float]]) -> int:
+    """Return how long they take, one after the other; where one is enough, how long a usual one."""
+    sizes = ("fast", "everyday", "landing", "nightly")
+    most = change.option.removeprefix("--") or "everyday"
+    wanted = sizes[: sizes.index(most) + 1]
+    each = sorted(
+        sum(known.get(name, {}).get(size, 0) for size in wanted) for name in files(change)
+    )
+    return round(each[len(each) // 2] if change.each else sum(each))
+
+
+def table(known: dict[str, dict[str, float]]) -> str:
+    """Return the table in Markdown."""
+    rows = ["| I changed | Run `uv run pytest` with | Seconds |", "| -- | -- | --: |"]
+    for change in CHANGES:
+        words = [f"tests/{pattern}" for pattern in change.tests]
+        if change.each:
+            words = [word.replace("*", "NN") for word in words]
+        command = " ".join([*words, *filter(None, [change.option])])
+        rows.append(f"| {change.what} | `{command}` | {seconds(change, known)} |")
+    return "\n".join(rows) + "\n"
+
+
+def write() -> None:
+    """Write the table into CONTRIBUTING."""
+    known = json.loads((HERE / "durations.json").read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(
+        WRITTEN.sub(lambda marks: marks[1] + table(known) + marks[2], page), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    write()
