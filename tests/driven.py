@@ -50,6 +50,7 @@ class Samples:
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
+        self.asking: float | None = None
         self.missing: set[str] = set()
 
     def watch(self, topics=(), groups=()) -> "Samples":

@@ -28,6 +28,7 @@ class Depth:
         self.series, self.guess = Series(), Series()
         self.placeless: list[int] = []
         self.partitions = 0
+        self._share = False  # a share group: nobody commits offsets for it
 
     def take(self, sample: Sample, since: float) -> object:
         """Take in a sample and return what is new of it, to see changes by."""
@@ -37,7 +38,9 @@ class Depth:
             self.cut(sample.time)
         elif stale == 0:
             self.partitions = sum(topic == self.topic for topic, _ in sample.ends)
-            if not self.partitions or self.group not in sample.groups:
+            group = sample.groups.get(self.group)
+            self._share = group is not None and group.protocol == "share"
+            if not self.partitions or group is None or self._share:
                 self.cut(sample.time)
             elif sample.time >= since:
                 self.placeless = sample.placeless(self.topic, self.group)
@@ -46,7 +49,7 @@ class Depth:
                     known, other = other, known
                 other.cut(sample.time)
                 known.add(sample.time, before)
-        return before, tuple(self.placeless), self.partitions
+        return before, tuple(self.placeless), self.partitions, self._share
 
     def cut(self, time: float) -> None:
         """Let both lines end: nothing is known from here on."""
@@ -74,6 +77,8 @@ class Depth:
         Args:
             key: of the sentence that says a lag, with ``lag`` and ``group``.
         """
+        if self._share:
+            return say("figures.lag_share", group=self.group)
         last = self.shown.last
         if last is None:
             return None
@@ -127,6 +132,7 @@ class Lag(TimeFigure):
 
     def __init__(self, stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
         super().__init__(stage, ("lag", topic, groups), scale, groups)
+        self.topic = topic
         self.title = say("figures.lag_title", topic=topic)
         self.panels = [Panel(label=say("figures.lag_unit"))]
         self._scale = scales.Amount(least=10)

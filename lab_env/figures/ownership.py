@@ -349,8 +349,10 @@ class Ownership(Stamped, TimeFigure):
             return say("figures.ownership_no_topic")
         if tenure.state == "Dead":
             return say("figures.ownership_no_group")
-        if tenure.protocol not in ("classic", "consumer"):
-            return tenure.protocol
+        if _is_other(tenure):
+            return say("figures.group_other", kind=tenure.protocol)
+        if not tenure.protocol:
+            return ""
         words = say(f"figures.ownership_{tenure.protocol}")
         short = say(f"figures.ownership_{tenure.protocol}_short")
         return words if self.scale < 1.3 else short
@@ -383,6 +385,8 @@ class Ownership(Stamped, TimeFigure):
             return [say("figures.nothing_yet")]
         if tenure.is_gone:
             return [say("figures.ownership_gone")]
+        if _is_other(tenure):
+            return [say("figures.ownership_unshown", kind=tenure.protocol)]
         owned = tenure.owned
         names = sorted(owned, key=style.natural)
         words = [
@@ -396,7 +400,8 @@ class Ownership(Stamped, TimeFigure):
         idle = sorted(tenure.idle, key=style.natural)
         words += [say("figures.ownership_owns_nothing", name=name) for name in idle[:MOST_TOLD]]
         if tenure.is_unknown:
-            words = [say("figures.ownership_unknown")]
+            key = "ownership_unknown" if tenure.is_unanswered else "ownership_unseen"
+            words = [say(f"figures.{key}")]
         return words
 
     def _rebalances_told(self, tenure: Tenure, now: float) -> list[str]:
@@ -413,6 +418,10 @@ class Ownership(Stamped, TimeFigure):
             seconds = f"{tenure.going_on.seconds(tenure.edge or now):.1f}"
             words.append(say("figures.ownership_going_on", seconds=seconds))
         return words
+
+
+def _is_other(tenure: Tenure) -> bool:
+    return tenure.protocol not in ("", "classic", "consumer")
 
 
 def _words_of(change: Change) -> str:

@@ -40,6 +40,7 @@ class Queue(TimeFigure):
     def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("queue", topic, group), scale, (group,))
         self._topic, self._group = topic, group
+        self.topic = topic
         self.title = say("figures.queue_title", topic=topic, group=group)
         self._rows_panel = Panel(label=say("figures.handled_by"), grid=False)
         self._depth_panel = Panel(weight=0.8, label=say("figures.lag_unit"))

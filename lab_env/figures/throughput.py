@@ -23,6 +23,7 @@ class Throughput(TimeFigure):
     def __init__(self, stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0):
         super().__init__(stage, ("throughput", topic, groups, by), scale, groups)
         self._topic, self._groups, self._by = topic, groups, by
+        self.topic = topic
         self.title = say("figures.throughput_title", topic=topic)
         self.panels = [Panel(label=say("figures.rate_unit"))]
         self._scale = scales.Amount(least=10)
@@ -32,10 +33,17 @@ class Throughput(TimeFigure):
         self._owners = {group: OwnerCounts(topic, group, first_counts=False) for group in groups}
         self._began: dict[str, dict[Place, int]] = {group: {} for group in groups}
         self._placeless: set[str] = set()  # groups that have committed nothing, as last told
+        self._share: set[str] = set()  # and share groups, which never do
         stage.palette.look(PRODUCED)
 
     def take(self, sample: Sample) -> object:
         """Take in the counts of a sample."""
+        if not sample.stale.get("topics") and not sample.has(self._topic):
+            for name, series in self._values.items():  # of no topic there is no rate, and no zero
+                series.cut(sample.time)
+                self._rates[name].reset()
+            self._placeless.clear()
+            return None
         counts = {PRODUCED: sample.produced(self._topic)}
         sources = {PRODUCED: "topics"}
         for group in self._groups:
@@ -61,6 +69,9 @@ class Throughput(TimeFigure):
         if seen is None or self.stale(sample) > 0:
             return
         self._placeless.discard(group)
+        self._share.discard(group)
+        if seen.protocol == "share":
+            self._share.add(group)
         if not any(topic == self._topic for topic, _ in seen.committed) and sample.placeless(
             self._topic, group
         ):
@@ -134,7 +145,7 @@ class Throughput(TimeFigure):
             if series.last is not None
         ]
         silent = [
-            say("figures.rate_uncommitted", group=group)
+            say(f"figures.rate_{'share' if group in self._share else 'uncommitted'}", group=group)
             for group in self._groups
             if group in self._placeless
         ]

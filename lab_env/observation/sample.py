@@ -24,8 +24,9 @@ class GroupSample:
     the new one (KIP-848). ``committed`` is the offset by partition, ``owners`` the member's name by
     partition, ``members`` the names of all members, also of those that own nothing. A name is the
     client id; further members with the same one are "name (2)" and so on. ``protocol`` is "classic"
-    or "consumer" (the new one), ``generation`` the group's epoch in the new protocol, else -1, and
-    ``coordinator`` the node id of the broker that looks after the group.
+    or "consumer" (the new one); of another type of group ("share", "streams") neither owners nor
+    members are known, and of a share group no offsets. ``generation`` is the group's epoch in the
+    new protocol, else -1, and ``coordinator`` the node id of the broker that looks after the group.
     """
 
     state: str = ""
@@ -35,6 +36,11 @@ class GroupSample:
     protocol: str = ""
     generation: int = -1
     coordinator: int = -1
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is of a type whose members and owners nobody can be asked for here."""
+        return self.protocol not in ("", "classic", "consumer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,10 @@ class Sample:
     groups: dict[str, GroupSample]
     stale: dict[str, float]
     error: str = ""
+
+    def has(self, topic: str) -> bool:
+        """Return whether there is such a topic."""
+        return any(name == topic for name, _ in self.ends)
 
     def produced(self, topic: str) -> int:
         """Return how many offsets of ``topic`` have been given out, over all partitions."""
@@ -100,7 +110,8 @@ class Sample:
         Returns:
             A whole number (int), or ``math.nan``.
         """
-        there = any(name == topic for name, _ in self.ends)
-        if not there or group not in self.groups or self.placeless(topic, group):
+        if not self.has(topic) or group not in self.groups or self.placeless(topic, group):
+            return nan
+        if self.groups[group].protocol == "share":  # it commits no offsets
             return nan
         return self.before(topic, group)
