@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab_env.errors import BadInputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -43,14 +45,24 @@ class Journal:
         return time.monotonic() - self.epoch
 
     def mark(self, text: str, kind: str = "note", subject: str = "") -> Mark:
-        """Write down that ``text`` happened now, and return the mark."""
-        mark = Mark(self.now(), text, kind, subject)
+        """Write down that ``text`` happened now, and return the mark.
+
+        Raises:
+            BadInputError: ``text`` is no text. A picture would find that out much too late.
+        """
+        if not isinstance(text, str):
+            raise BadInputError("figures.bad_mark", got=text)
+        mark = Mark(self.now(), plain(text), kind, subject)
         self.marks.append(mark)
         return mark
 
     @contextmanager
     def span(self, text: str, subject: str = ""):
-        """Write down that ``text`` lasts as long as the ``with`` block."""
+        """Write down that ``text`` lasts as long as the ``with`` block.
+
+        Raises:
+            BadInputError: ``text`` is no text.
+        """
         mark = self.mark(text, "span", subject)
         try:
             yield mark
@@ -73,3 +85,8 @@ class Journal:
         rows = [(m.time, m.end, m.text, m.kind, m.subject) for m in self.marks]
         frame = pd.DataFrame(rows, columns=["time", "end", "text", "kind", "subject"])
         return frame.astype({"time": "float64", "end": "float64"})
+
+
+def plain(text: str) -> str:
+    """Return a text as it can be drawn in one line: without line breaks and half characters."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())

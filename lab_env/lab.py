@@ -13,6 +13,7 @@ from lab_env.journal import Journal, Mark
 from lab_env.messages import say
 from lab_env.reports import Reports
 from lab_env.secret import Settings
+from lab_env.topics import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from lab_env.service import Service, Services
     from lab_env.spring import SpringFleet, Springs, SpringService
 
-TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 MOST_BROKERS = 9
 MOST_PARTITIONS = 1000
 
@@ -142,7 +142,7 @@ class Lab:
         return self.group(name)
 
     def _real_topic(self, name: str) -> str:
-        if not isinstance(name, str) or not TOPIC_NAME.fullmatch(name) or name in (".", ".."):
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in (".", ".."):
             proposal = re.sub(r"[^A-Za-z0-9._-]+", "-", str(name)).strip("-.")[:249] or "flights"
             raise BadInputError("lab.topic_name", name=name, proposal=proposal)
         prefix = self._open().prefix
@@ -366,8 +366,11 @@ class Lab:
 
         Returns:
             The observer; its ``offsets``, ``commits``, ``members`` and ``leaders`` are frames.
+
+        Raises:
+            BadInputError: what no topic, or no group, can be called.
         """
-        return self._observer().watch(topics, [groups] if isinstance(groups, str) else groups)
+        return self._observer().watch(topics, groups)
 
     def _observer(self) -> "Observer":
         def make():
@@ -390,7 +393,11 @@ class Lab:
         return self._part("show", make)
 
     def mark(self, text: str) -> Mark:
-        """Write ``text`` into the time axis of every picture, at this moment."""
+        """Write ``text`` into the time axis of every picture, at this moment.
+
+        Raises:
+            BadInputError: ``text`` is no text.
+        """
         return self.journal.mark(text)
 
     def span(self, text: str):

@@ -7,6 +7,7 @@ import time
 from lab_env.errors import BadInputError, BrokerError
 
 SECONDS = 20.0
+NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka lets a topic be called
 
 
 def make_fresh(

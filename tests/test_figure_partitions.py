@@ -208,6 +208,7 @@ def test_a_silent_broker_is_told(bench):
     bench.ends = {0: 0}
     figure = bench.show.partitions(TOPIC)
     bench.past(5, {0: 100})
+    bench.sample(stale=0.1)
     bench.journal.epoch -= 8
     bench.sample(stale=8.0)
     wait_until(lambda: "no answer from Kafka for 8 s" in figure.sentence, 30)

@@ -307,7 +307,8 @@ def test_a_short_silence_is_bridged_and_a_long_one_is_unknown_from_the_last_answ
     assert not history.wait(0.75)
     history.take(sample(0.9, whole))
     assert len(history.spells[0]) == 1
-    assert history.wait(2.4)
+    assert not history.wait(2.4)  # nobody has asked
+    assert history.wait(2.4, unanswered=True)
     assert history.is_unknown
     history.take(sample(3.0, whole))
     assert [(s.begin, s.kept is None) for s in history.spells[0]] == [
@@ -315,7 +316,7 @@ def test_a_short_silence_is_bridged_and_a_long_one_is_unknown_from_the_last_answ
     ]  # fmt: skip
     assert history.leaderless() == []
     # an answer that was long on its way: it was asked for soon after the one before
-    assert history.wait(5.0)
+    assert history.wait(5.0, unanswered=True)
     history.take(sample(3.5, whole))
     assert not history.is_unknown
     assert history.edge == 3.5

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab_env.errors import BadInputError
 from lab_env.figures import size
+from lab_env.journal import plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Show:
         pause_after: seconds without news after which a picture pauses.
 
     Attributes:
-        scale: of text and lines in pictures made from now on: 1.0 for a laptop, 1.5 for the back
-            of a room. At first it is what ``KAFKA_LAB_SCALE`` says, else 1.0.
+        scale: of text and lines in pictures made from now on, 0.5 to 3: 1.0 for a laptop, 1.5 for
+            the back of a room. At first it is what ``KAFKA_LAB_SCALE`` says, else 1.0.
 
     Raises:
         BadInputError: ``KAFKA_LAB_SCALE`` is no scale.
@@ -78,6 +79,15 @@ class Show:
         self._parts = observer, reports, journal, pause_after
         self._stage: Stage | None = None
         self._closed = False
+
+    @property
+    def scale(self) -> float:
+        """Of text and lines in pictures made from now on: 1.0 for a laptop, 1.5 for a room."""
+        return self._scale
+
+    @scale.setter
+    def scale(self, scale: float) -> None:
+        self._scale = size.checked(scale)
 
     def throughput(
         self, topic: str, groups: str | Iterable[str] = (), by: str = "group"
@@ -162,8 +172,10 @@ class Show:
             The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
+            BadInputError: the title is no text.
             ClosedError: the lab is closed.
         """
+        title = _checked_title(title)
         from lab_env.figures.response import ResponseTime
 
         return self._on_stage(ResponseTime, title)
@@ -352,8 +364,10 @@ class Show:
             The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
+            BadInputError: the title is no text.
             ClosedError: the lab is closed.
         """
+        title = _checked_title(title)
         from lab_env.figures.latency import Latency
 
         return self._on_stage(Latency, title)
@@ -370,8 +384,10 @@ class Show:
             The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
+            BadInputError: the title is no text.
             ClosedError: the lab is closed.
         """
+        title = _checked_title(title)
         from lab_env.figures.rates import Rates
 
         return self._on_stage(Rates, title)
@@ -457,6 +473,14 @@ class Show:
         picture = kind(self._stage, *args, scale=self.scale)
         picture.detail = self._detail
         return self._stage.add(picture)
+
+
+def _checked_title(title: object) -> str | None:
+    if title is None:
+        return None
+    if not isinstance(title, str) or not title.strip():
+        raise BadInputError("figures.bad_title", got=title)
+    return plain(title)
 
 
 def _check_group(name: object) -> None:

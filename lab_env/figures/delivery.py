@@ -12,6 +12,7 @@ from lab_env.messages import say
 from lab_env.observation.sample import Sample
 
 SETTLE = 1.0  # seconds for which a record must be missing before it is called lost
+LOOK = 0.5  # seconds that count at the most from one sample to the next: nobody looked in between
 LOOKS = {
     "produced": Look(style.INK, "o", style.INK),
     "handled": Look(style.GREEN, "^", readable(style.GREEN)),
@@ -73,7 +74,8 @@ class Ledger:
 
     A record is **lost** when the group has committed past it and no service has reported it, while
     a later record of its partition was handled, or while the group handles nothing any more: what
-    a slow service still works on is not lost. It must have been so for a second. A record came
+    a slow service still works on is not lost. It must have been so for a second of samples: a gap
+    between two counts for half a second at the most. A record came
     **twice** when it was reported more than once.
 
     Args:
@@ -98,7 +100,9 @@ class Ledger:
         self._ends: dict[int, int] = {}
         self._given_up: dict[int, int] = {}  # before this nobody is expected to handle anything
         self._missing = Lasting()
-        self._moved = 0.0  # when the group last handled or committed something
+        self._clock = 0.0  # seconds that were looked at
+        self._sampled: float | None = None  # when the newest sample was taken
+        self._moved = 0.0  # when, by that clock, the group last handled or committed something
 
     def report(self, row: dict) -> bool:
         """Take in a report, and return whether it belongs to this group and topic."""
@@ -109,7 +113,7 @@ class Ledger:
             return False
         self._recent.append(place)
         self._note(*place)
-        self._moved = row["time"]
+        self._moved = self._clock
         return True
 
     def _note(self, partition: int, offset: int) -> None:
@@ -124,6 +128,10 @@ class Ledger:
             for place in self._recent:
                 self._note(*place)
         self._recent.clear()
+        # a computer that was frozen for a minute has not seen anything last for a minute
+        if self._sampled is not None:
+            self._clock += min(max(sample.time - self._sampled, 0.0), LOOK)
+        self._sampled = sample.time
         self._ends = ends
         group = sample.groups.get(self._group)
         known = group.committed if group else {}
@@ -140,10 +148,10 @@ class Ledger:
             passed = max(handled.furthest, self._given_up.get(partition, 0))
             missing += handled.missing(base, min(upto, passed))
         if self.committed != before:
-            self._moved = sample.time
-        elif sample.time - self._moved >= SETTLE:  # else somebody is at work, and may come to it
+            self._moved = self._clock
+        elif self._clock - self._moved >= SETTLE:  # else somebody is at work, and may come to it
             self._given_up = {p: known.get((self._topic, p), 0) for p in ends}
-        self.lost = self._missing.at(sample.time, missing) if self.reported else 0
+        self.lost = self._missing.at(self._clock, missing) if self.reported else 0
         return bool(ends)
 
     @property
@@ -171,6 +179,7 @@ class Delivery(TimeFigure):
     def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("delivery", topic, group), scale, (group,))
         self._group = group
+        self.topic = topic
         self.title = say("figures_delivery.title", topic=topic, group=group)
         self._above = Panel(label=say("figures_delivery.records"))
         self._below = Panel(weight=0.7, label=say("figures_delivery.records"))

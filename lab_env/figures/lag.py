@@ -2,34 +2,123 @@
 
 from lab_env.figures import scales, style
 from lab_env.figures.series import Series
-from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.figures.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
 
+DASHES = (0, (4, 2))  # of what is not known, but would be so if the group began at the oldest
+MOST_TOLD = 6  # partitions that a sentence names
+
 
 class Depth:
-    """The lag of one group of a topic, as a line in a panel; other pictures use it too.
+    """The lag of one group of a topic over time; other pictures use it too.
 
     Args:
         topic, group: real names.
+
+    Attributes:
+        series: the lag, where it is known.
+        guess: where the group has not committed in some partition that holds records: its lag if
+            it begins at the oldest ones. Nobody knows whether it will.
+        placeless: those partitions, as last told; ``partitions`` is how many there are.
     """
 
     def __init__(self, topic: str, group: str):
         self.topic, self.group = topic, group
-        self.series = Series()
+        self.series, self.guess = Series(), Series()
+        self.placeless: list[int] = []
+        self.partitions = 0
+        self._share = False  # a share group: nobody commits offsets for it
 
-    def take(self, sample: Sample, since: float) -> int:
-        """Take in a sample and return the lag."""
-        lag = sample.lag(self.topic, self.group)
+    def take(self, sample: Sample, since: float) -> object:
+        """Take in a sample and return what is new of it, to see changes by."""
+        before = sample.before(self.topic, self.group)
         stale = max(sample.stale.get("topics", 0.0), sample.stale.get(self.group, 0.0))
         if stale > SILENT:
-            self.series.cut(sample.time)
-        elif stale == 0 and sample.time >= since and self._known(sample):
-            self.series.add(sample.time, lag)
-        return lag
+            self.cut(sample.time)
+        elif stale == 0:
+            self.partitions = sum(topic == self.topic for topic, _ in sample.ends)
+            group = sample.groups.get(self.group)
+            self._share = group is not None and group.protocol == "share"
+            if not self.partitions or group is None or self._share:
+                self.cut(sample.time)
+            elif sample.time >= since:
+                self.placeless = sample.placeless(self.topic, self.group)
+                known, other = self.series, self.guess
+                if self.placeless:
+                    known, other = other, known
+                other.cut(sample.time)
+                known.add(sample.time, before)
+        return before, tuple(self.placeless), self.partitions, self._share
 
-    def _known(self, sample: Sample) -> bool:
-        return self.group in sample.groups and any(t == self.topic for t, _ in sample.ends)
+    def cut(self, time: float) -> None:
+        """Let both lines end: nothing is known from here on."""
+        self.series.cut(time)
+        self.guess.cut(time)
+
+    @property
+    def shown(self) -> Series:
+        """The line that goes on; of two that have ended, the one that did so last."""
+        ends = [one.known[0] if one.known else -1.0 for one in (self.series, self.guess)]
+        return self.guess if ends[1] > ends[0] else self.series
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether the newest number is what waits only if the group begins at the oldest."""
+        return self.shown is self.guess
+
+    def newest(self, number: str) -> str:
+        """Return what stands at the line's end: a number, or that there is no commit."""
+        return say("figures.lag_no_commit") if self.is_guess else number
+
+    def told(self, key: str) -> str | None:
+        """Return what is said of the lag, or None while nothing is known.
+
+        Args:
+            key: of the sentence that says a lag, with ``lag`` and ``group``.
+        """
+        if self._share:
+            return say("figures.lag_share", group=self.group)
+        last = self.shown.last
+        if last is None:
+            return None
+        if not self.is_guess:
+            return say(key, group=self.group, lag=style.number(last))
+        if len(self.placeless) < self.partitions:
+            partitions = ", ".join(map(str, self.placeless[:MOST_TOLD]))
+            more = len(self.placeless) - MOST_TOLD
+            if more > 0:
+                partitions = say("figures.lag_partitions_more", first=partitions, more=more)
+            return say("figures.lag_placeless", group=self.group, partitions=partitions)
+        return say("figures.lag_uncommitted", group=self.group, kept=style.number(last))
+
+
+class DepthLine:
+    """The lag of a group in a panel: a line where it is known, dashes where it is guessed.
+
+    Args:
+        figure: the picture, while it is built.
+        panel: where.
+        depth: what is drawn.
+        look: of the line.
+        area: whether the ground below the known line is filled.
+    """
+
+    def __init__(self, figure: TimeFigure, panel: Panel, depth: Depth, look, *, area: bool):
+        self._figure, self._depth, self._look = figure, depth, look
+        self._line = figure.line(panel, look.colour)
+        self._dashes = figure.line(panel, look.colour, ls=DASHES)
+        self._area = figure.area(panel, look.colour) if area else None
+
+    def show(self) -> list:
+        """Bring the lines to what is known; return what to draw."""
+        known = self._figure.show_series(self._depth.series, self._line, self._area)
+        return [*known, *self._figure.show_series(self._depth.guess, self._dashes)]
+
+    def name(self, words: str) -> Name | None:
+        """Return the name for the line's end: with the newest number, or that it has no commit."""
+        name = self._figure.name_of(self._depth.shown, words, self._look)
+        return name and name._replace(newest=self._depth.newest(name.newest))
 
 
 class Lag(TimeFigure):
@@ -43,19 +132,22 @@ class Lag(TimeFigure):
 
     def __init__(self, stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
         super().__init__(stage, ("lag", topic, groups), scale, groups)
+        self.topic = topic
         self.title = say("figures.lag_title", topic=topic)
         self.panels = [Panel(label=say("figures.lag_unit"))]
         self._scale = scales.Amount(least=10)
         self._depths = [Depth(topic, group) for group in groups]
-        self.series = [depth.series for depth in self._depths]
+        self.series = [one for depth in self._depths for one in (depth.series, depth.guess)]
 
     def build(self, figure) -> None:
         """Make a line for each group, and an area if there is but one."""
         super().build(figure)
         panel = self.panels[0]
-        looks = self._looks = [self._stage.palette.look(depth.group) for depth in self._depths]
-        self._lines = [self.line(panel, look.colour) for look in looks]
-        self._area = self.area(panel, looks[0].colour) if len(looks) == 1 else None
+        self._lines = [
+            DepthLine(self, panel, depth, self._stage.palette.look(depth.group), area=alone)
+            for alone in [len(self._depths) == 1]
+            for depth in self._depths
+        ]
 
     def take(self, sample: Sample) -> object:
         """Take in the lags of a sample."""
@@ -70,25 +162,25 @@ class Lag(TimeFigure):
     def names(self) -> list[str]:
         """Return what stands at the right."""
         highest = style.number(self._scale.top)
-        pairs = [(style.shorten(depth.group), highest) for depth in self._depths]
+        pairs = [
+            (
+                style.shorten(depth.group),
+                say("figures.lag_no_commit") if depth.is_guess else highest,
+            )
+            for depth in self._depths
+        ]
         return self.room_for(pairs, self.panels[0])
 
     def draw(self, now: float) -> list:
         """Draw the lines, with their newest values."""
         artists, names = [], []
-        for depth, line, look in zip(self._depths, self._lines, self._looks, strict=True):
-            artists += self.show_series(depth.series, line, self._area)
-            names.append(self.name_of(depth.series, style.shorten(depth.group), look))
+        for depth, line in zip(self._depths, self._lines, strict=True):
+            artists += line.show()
+            names.append(line.name(style.shorten(depth.group)))
         self.show_names(self.panels[0], [name for name in names if name])
         return artists
 
     def tell(self, now: float) -> str:
         """Say the newest lags."""
-        return self.sentence_of(
-            now,
-            (
-                say("figures.lag_of", group=depth.group, lag=style.number(depth.series.last))
-                for depth in self._depths
-                if depth.series.last is not None
-            ),
-        )
+        told = (depth.told("figures.lag_of") for depth in self._depths)
+        return self.sentence_of(now, (words for words in told if words))

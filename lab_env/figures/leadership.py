@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lab_env.figures.tenure import UNSEEN
+from lab_env.figures.tenure import LATE, UNSEEN
 from lab_env.journal import Mark
 from lab_env.observation.sample import Replicas, Sample
 
@@ -49,8 +49,8 @@ class Leaderless(NamedTuple):
 class Leadership:
     """Leaders and in-sync replicas of a topic's partitions over time.
 
-    What a sample tells holds until the next one. While nothing is told for longer than `UNSEEN`,
-    nothing is known from the last answer on.
+    What a sample tells holds until the next one. While the broker does not answer for longer than
+    `UNSEEN`, or is not asked for longer than `LATE`, nothing is known from the last answer on.
 
     Args:
         topic: real name.
@@ -59,6 +59,7 @@ class Leadership:
         spells: by partition, in order of time; only what differs from the one before.
         changes: in order of time.
         edge: up to where the spells reach, s.
+        is_unanswered: whether the broker was asked since its last answer, and gave none.
     """
 
     def __init__(self, topic: str):
@@ -66,6 +67,7 @@ class Leadership:
         self.spells: dict[int, list[Spell]] = {}
         self.changes: list[Change] = []
         self.edge: float | None = None
+        self.is_unanswered = False
         self._heard: float | None = None
         self._told: object = None  # what the last sample held, to see quickly that nothing changed
         self._behind: set[int] | None = None
@@ -76,19 +78,26 @@ class Leadership:
         """Take in a sample that was answered; return whether anything but the time is new."""
         was_unknown = self.wait(sample.time) or self.is_unknown
         self._heard = self.edge = sample.time
+        patience, self.is_unanswered = self._patience, False
         # one object for equal values is the observer's promise; the reference keeps its id
         if sample.leaders is self._told and not was_unknown:
             return False
         self._told = sample.leaders
         found = {p: kept for (topic, p), kept in sample.leaders.items() if topic == self.topic}
         for partition in {*found, *self.spells}:
-            self._note(partition, sample.time, found.get(partition, GONE))
+            self._note(partition, sample.time, found.get(partition, GONE), patience)
         self._note_behind(sample.time)
         return True
 
-    def wait(self, now: float) -> bool:
-        """Note that ``now`` has come; return whether it has become unknown who leads."""
-        if self._heard is None or now - self._heard <= UNSEEN:
+    def wait(self, now: float, *, unanswered: bool = False) -> bool:
+        """Note that ``now`` has come; return whether it has become unknown who leads.
+
+        Args:
+            now: s.
+            unanswered: whether the broker was asked, and has not answered.
+        """
+        self.is_unanswered |= unanswered
+        if self._heard is None or now - self._heard <= self._patience:
             return False
         self.edge = now
         if self.is_unknown:
@@ -97,9 +106,13 @@ class Leadership:
             spells.append(Spell(self._heard, None))
         return True
 
-    def _note(self, partition: int, time: float, kept: Replicas) -> None:
+    @property
+    def _patience(self) -> float:
+        return UNSEEN if self.is_unanswered else LATE
+
+    def _note(self, partition: int, time: float, kept: Replicas, patience: float) -> None:
         spells = self.spells.setdefault(partition, [])
-        if spells and spells[-1].kept is None and time - spells[-1].begin <= UNSEEN:
+        if spells and spells[-1].kept is None and time - spells[-1].begin <= patience:
             spells.pop()  # an answer that was long on its way: it was never unknown
         before = next((spell.kept for spell in reversed(spells) if spell.kept), None)
         if before and kept.leader not in (before.leader, -1):

@@ -123,6 +123,7 @@ class Outcomes(Stamped, TimeFigure):
         super().__init__(stage, key, scale, (group, repair) if repair else (group,))
         self._topic, self._group = topic, group
         self._retry, self._dead, self._repair = retry, dead, repair
+        self.topic = topic
         self.title = say("figures_outcomes.title", topic=topic, group=group)
         self._rows_panel = Panel(label=say("figures_outcomes.rows"), grid=False)
         self._sum_panel = Panel(weight=1.2, label=say("figures_outcomes.unit"))
@@ -131,7 +132,7 @@ class Outcomes(Stamped, TimeFigure):
         self._standings: dict[Place, Standing] = {}
         self._sums: dict[str, Series] = {}
         self._base: dict[str, int] = {}
-        self._retry_waits = 0
+        self._retry_waits: int | None = None  # while there are no retry topics
         self._lines: dict[str, object] = {}
         self._bars: list[tuple] = []
         self._told = {"retried": bool(retry), "parked": bool(dead), "replayed": bool(repair)}
@@ -146,7 +147,7 @@ class Outcomes(Stamped, TimeFigure):
             self._standings[gone].lose()
         for place in places:
             standing = self._standings.setdefault(place, Standing())
-            if self.stale(sample) > 0:
+            if self.stale(sample) > 0 or group.protocol == "share":  # which commits no offsets
                 standing.lose()
             elif sample.time >= self.origin:
                 done = max(group.committed.get(place, 0), sample.starts.get(place, 0))
@@ -161,7 +162,9 @@ class Outcomes(Stamped, TimeFigure):
         counts = {}
         if self._retry:
             counts["retried"] = sum(sample.produced(topic) for topic in self._retry)
-            self._retry_waits = sum(sample.lag(topic, self._group) for topic in self._retry)
+            there = any(map(sample.has, self._retry))
+            waits = sum(sample.before(topic, self._group) for topic in self._retry)
+            self._retry_waits = waits if there else None
         if self._dead:
             counts["parked"] = sample.produced(self._dead)
         if self._repair:
@@ -170,7 +173,9 @@ class Outcomes(Stamped, TimeFigure):
             base = self._base.setdefault(name, count)
             if count < base:  # the topic was made anew
                 base = self._base[name] = 0
-            if sample.time >= self.origin:
+            # of topics that do not exist there is no number; that they come is no loss of records
+            there = {"retried": self._retry, "parked": (self._dead,), "replayed": (self._dead,)}
+            if sample.time >= self.origin and any(map(sample.has, there[name])):
                 self._series(name).add(sample.time, count - base)
 
     def take_report(self, row: dict) -> bool:
@@ -347,7 +352,7 @@ class Outcomes(Stamped, TimeFigure):
             known = series.known
             count = style.number(known[1] if known else 0)
             parts.append(say("figures_outcomes.told", outcome=word, count=count))
-        if self._retry:
+        if self._retry_waits is not None:
             waits = style.number(self._retry_waits)
             parts.append(say("figures_outcomes.told_retry", count=waits))
         return self.sentence_of(now, parts)

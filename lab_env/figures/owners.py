@@ -9,9 +9,13 @@ class OwnerCounts:
     Args:
         topic: real name.
         group: real name.
+        first_counts: whether what the first commit of a group in a partition passes counts as
+            consumed. A group that begins at the latest has skipped it; one that begins at the
+            earliest has read it. Nobody but its members knows.
     """
 
-    def __init__(self, topic: str, group: str):
+    def __init__(self, topic: str, group: str, *, first_counts: bool = True):
+        self._first_counts = first_counts
         self._topic = topic
         self._group = group
         self._before: dict[Place, int] | None = None
@@ -28,7 +32,7 @@ class OwnerCounts:
         now = {
             place: max(group.committed.get(place, 0), sample.starts.get(place, 0))
             for place in sample.ends
-            if place[0] == self._topic
+            if place[0] == self._topic and (self._first_counts or place in group.committed)
         }
         before = now if self._before is None else self._before
         for place, offset in now.items():

@@ -7,7 +7,7 @@ from matplotlib.collections import PolyCollection
 
 from lab_env.figures import marks, scales, style
 from lab_env.figures.bars import ZONE, Bars
-from lab_env.figures.lag import Depth
+from lab_env.figures.lag import Depth, DepthLine
 from lab_env.figures.series import Spacing
 from lab_env.figures.stencil import Pixels, Stamped
 from lab_env.figures.tenure import FIRST, Change, Tenure
@@ -54,7 +54,8 @@ class Ownership(Stamped, TimeFigure):
         self.panels = [block.panel for block in self._blocks]
         if lag:
             self.panels.append(self._lag_panel)
-            self.series = [block.depth.series for block in self._blocks]
+            depths = [block.depth for block in self._blocks]
+            self.series = [one for depth in depths for one in (depth.series, depth.guess)]
         self._scale = scales.Amount(least=10)
         self._spacing = Spacing()
         self._changes: tuple = ()
@@ -69,7 +70,7 @@ class Ownership(Stamped, TimeFigure):
             if self._lag_panel is not None:
                 facts.append(block.depth.take(sample, self.origin))
                 if block.tenure.is_gone:
-                    block.depth.series.cut(sample.time)
+                    block.depth.cut(sample.time)
             for name in sorted(block.tenure.members, key=style.natural):
                 self._stage.palette.look(name)  # truck-1 gets its colour before truck-2
         if not self.stale(sample):
@@ -113,13 +114,15 @@ class Ownership(Stamped, TimeFigure):
         panel = self._lag_panel
         # one group's lag is no member: it takes none of the members' colours
         alone = len(self._blocks) == 1 and self._blocks[0].tenure.group not in palette
-        self._looks = [
+        looks = [
             style.Look(style.INK, "o", style.INK) if alone else palette.look(block.tenure.group)
             for block in self._blocks
         ]
-        self._lines = [self.line(panel, look.colour) for look in self._looks]
         single = len(self._blocks) == 1
-        self._area = self.area(panel, self._looks[0].colour) if single else None
+        self._lines = [
+            DepthLine(self, panel, block.depth, look, area=single)
+            for block, look in zip(self._blocks, looks, strict=True)
+        ]
         self._zones = PolyCollection([], facecolors=[tuple(c / 255 for c in ZONE)], animated=True)
         self._zones.set(edgecolor="none", transform=panel.axes.get_xaxis_transform())
         panel.axes.add_collection(self._zones, autolim=False)
@@ -146,9 +149,8 @@ class Ownership(Stamped, TimeFigure):
             for line in self._beside(block)
         ]
         if self._lag_panel is not None:
-            pairs = [
-                (self._lag_name(block), style.number(self._scale.top)) for block in self._blocks
-            ]
+            top = style.number(self._scale.top)
+            pairs = [(self._lag_name(block), block.depth.newest(top)) for block in self._blocks]
             words += self.room_for(pairs, self._lag_panel)
         return words
 
@@ -246,9 +248,9 @@ class Ownership(Stamped, TimeFigure):
                 ]
             )
             artists.append(self._zones)
-        for block, line, look in zip(self._blocks, self._lines, self._looks, strict=True):
-            artists += self.show_series(block.depth.series, line, self._area)
-            names.append(self.name_of(block.depth.series, self._lag_name(block), look))
+        for block, line in zip(self._blocks, self._lines, strict=True):
+            artists += line.show()
+            names.append(line.name(self._lag_name(block)))
         self.show_names(self._lag_panel, [name for name in names if name])
         return artists
 
@@ -347,8 +349,10 @@ class Ownership(Stamped, TimeFigure):
             return say("figures.ownership_no_topic")
         if tenure.state == "Dead":
             return say("figures.ownership_no_group")
-        if tenure.protocol not in ("classic", "consumer"):
-            return tenure.protocol
+        if _is_other(tenure):
+            return say("figures.group_other", kind=tenure.protocol)
+        if not tenure.protocol:
+            return ""
         words = say(f"figures.ownership_{tenure.protocol}")
         short = say(f"figures.ownership_{tenure.protocol}_short")
         return words if self.scale < 1.3 else short
@@ -363,9 +367,10 @@ class Ownership(Stamped, TimeFigure):
                 *self._owners_told(block.tenure),
                 *self._rebalances_told(block.tenure, now),
             ]
-            last = block.depth.series.last if self._lag_panel is not None else None
-            if last is not None:
-                words.append(say("figures.ownership_waiting", lag=style.number(last)))
+            if self._lag_panel is not None and (
+                told := block.depth.told("figures.ownership_waiting")
+            ):
+                words.append(told)
             group = say(
                 "figures.ownership_group",
                 group=block.tenure.group,
@@ -380,6 +385,8 @@ class Ownership(Stamped, TimeFigure):
             return [say("figures.nothing_yet")]
         if tenure.is_gone:
             return [say("figures.ownership_gone")]
+        if _is_other(tenure):
+            return [say("figures.ownership_unshown", kind=tenure.protocol)]
         owned = tenure.owned
         names = sorted(owned, key=style.natural)
         words = [
@@ -393,7 +400,8 @@ class Ownership(Stamped, TimeFigure):
         idle = sorted(tenure.idle, key=style.natural)
         words += [say("figures.ownership_owns_nothing", name=name) for name in idle[:MOST_TOLD]]
         if tenure.is_unknown:
-            words = [say("figures.ownership_unknown")]
+            key = "ownership_unknown" if tenure.is_unanswered else "ownership_unseen"
+            words = [say(f"figures.{key}")]
         return words
 
     def _rebalances_told(self, tenure: Tenure, now: float) -> list[str]:
@@ -410,6 +418,10 @@ class Ownership(Stamped, TimeFigure):
             seconds = f"{tenure.going_on.seconds(tenure.edge or now):.1f}"
             words.append(say("figures.ownership_going_on", seconds=seconds))
         return words
+
+
+def _is_other(tenure: Tenure) -> bool:
+    return tenure.protocol not in ("", "classic", "consumer")
 
 
 def _words_of(change: Change) -> str:

@@ -42,11 +42,12 @@ class Page(LiveFigure):
             artist.remove()
         self._fixed = []
 
-    def fitting_title(self, width: float) -> str:
+    def fitting_title(self, width: float, whole: str | None = None) -> str:
         """Return the title, without its middle if it is too long for a width in units."""
-        title = self.title
+        whole = whole or self.title
+        title = whole
         while len(title) > 12 and self.measure(title, style.TITLE, "bold") > width:
-            title = style.shorten(self.title, len(title) - 2)
+            title = style.shorten(whole, len(title) - 2)
         return title
 
     def fix_title(self, left: float) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matplotlib.collections import LineCollection, PolyCollection
 
 from lab_env.figures import scales, style
+from lab_env.figures.hearing import Hearing
 from lab_env.figures.page import Page
 from lab_env.figures.stencil import Stencils, Words
 from lab_env.figures.style import HEIGHT, WIDTH
@@ -17,7 +18,6 @@ MOST_BARS = 100  # more partitions than that are summarised:
 SUMMARY_BARS = 40
 MOST_TOLD = 8  # partitions that the sentence names one by one
 NOW = 1.0  # seconds that the light tip of a bar stands for
-SILENT = 1.5  # seconds without an answer that the picture speaks of
 FAR = 0.9  # of the axis lies before the oldest record kept: then the axis begins later than 0
 TIP = "#8cc4e6"
 REMOVED_FACE, REMOVED_EDGE = "#f4f4f4", style.GONE
@@ -66,7 +66,7 @@ class Partitions(Page):
         self._read = max(len(stage.observer.samples) - 6, 0)
         self._extents: dict[int, Extent] = {}
         self._recent: deque[tuple[float, dict[int, int]]] = deque()
-        self._heard = self._origin
+        self._hearing = Hearing(self._origin)
         self._gone: float | None = None  # since when the topic is no more
         self._scale = scales.Amount(least=10)
         self._far: tuple[float, float, float] | None = None  # low, high, step of a late axis
@@ -80,14 +80,15 @@ class Partitions(Page):
         for sample in new:
             self._read += 1
             self._take(sample)
+        self._hearing.wait(now, getattr(self._stage.observer, "asking", None))
         after = self._extents, self._gone, self._silence(now) > 0
         self.fresh = bool(new) or before != after
         return before != after
 
     def _take(self, sample: Sample) -> None:
+        self._hearing.hear(sample.time, sample.stale.get("topics", 0.0))
         if sample.stale.get("topics", 0.0):
             return
-        self._heard = max(sample.time, self._origin)
         ends = {place[1]: end for place, end in sample.ends.items() if place[0] == self._topic}
         if not ends:
             if self._extents and self._gone is None:
@@ -115,8 +116,7 @@ class Partitions(Page):
 
     def _silence(self, now: float) -> float:
         """Return for how many seconds Kafka has not answered, 0 if that is not worth a word."""
-        silence = now - self._heard
-        return silence if silence > SILENT and self._gone is None else 0.0
+        return self._hearing.silence(now) if self._gone is None else 0.0
 
     # -- what the rows are --------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Live picture: who handles the records of a queue, and how many still wait."""
 
 from lab_env.figures import scales, style
-from lab_env.figures.lag import Depth
+from lab_env.figures.lag import Depth, DepthLine
 from lab_env.figures.owners import OwnerCounts
 from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
@@ -40,13 +40,14 @@ class Queue(TimeFigure):
     def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("queue", topic, group), scale, (group,))
         self._topic, self._group = topic, group
+        self.topic = topic
         self.title = say("figures.queue_title", topic=topic, group=group)
         self._rows_panel = Panel(label=say("figures.handled_by"), grid=False)
         self._depth_panel = Panel(weight=0.8, label=say("figures.lag_unit"))
         self.panels = [self._rows_panel, self._depth_panel]
         self._scale = scales.Amount(least=10)
         self._depth = Depth(topic, group)
-        self.series = [self._depth.series]
+        self.series = [self._depth.series, self._depth.guess]
         self._owners = OwnerCounts(topic, group)
         self._counted: dict[str, int] = {}
         self._before = self.origin
@@ -57,9 +58,8 @@ class Queue(TimeFigure):
     def build(self, figure) -> None:
         """Make the area below; rows are made when a worker comes."""
         super().build(figure)
-        look = self._look = self._stage.palette.look(self._group)
-        self._line = self.line(self._depth_panel, look.colour)
-        self._area = self.area(self._depth_panel, look.colour)
+        look = self._stage.palette.look(self._group)
+        self._line = DepthLine(self, self._depth_panel, self._depth, look, area=True)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Queue(TimeFigure):
         panel.ticks = [
             (row, style.shorten(name), palette.look(name).ink) for row, name in enumerate(rows)
         ]
-        self._scale.fit(self._depth.series.highest(), now)
+        self._scale.fit(max(series.highest() for series in self.series), now)
         self._depth_panel.high = self._scale.top
         self._depth_panel.ticks = amount_ticks(self._scale, 100)
 
@@ -146,7 +146,8 @@ class Queue(TimeFigure):
         most = max((w.count for w in self._workers.values()), default=0)
         # room for one more digit than now, so that the axes stay where they are
         counts = ["0" * len(style.number(most * 10))]
-        return [*counts, say("figures.waiting"), style.number(self._scale.top)]
+        newest = self._depth.newest(style.number(self._scale.top))
+        return [*counts, say("figures.waiting"), newest]
 
     def lay(self, now: float) -> None:
         """Forget ticks that have slid out of sight, and make lines for new rows."""
@@ -198,8 +199,8 @@ class Queue(TimeFigure):
             dead = bool(ends) and ends[-1][1] == now
             ink = style.SOFT if dead else look.ink
             self.moving_name(ink, self.x(now) + 7, panel.y(row), style.number(worker.count))
-        artists += self.show_series(self._depth.series, self._line, self._area)
-        name = self.name_of(self._depth.series, say("figures.waiting"), self._look)
+        artists += self._line.show()
+        name = self._line.name(say("figures.waiting"))
         self.show_names(self._depth_panel, [name] if name else [])
         return artists
 
@@ -209,9 +210,8 @@ class Queue(TimeFigure):
             say("figures.handled_of", name=name, count=style.number(self._workers[name].count))
             for name in self._rows()
         ]
-        last = self._depth.series.last
-        if last is not None:
-            parts.append(say("figures.lag_of", group=self._group, lag=style.number(last)))
+        if words := self._depth.told("figures.lag_of"):
+            parts.append(words)
         return self.sentence_of(now, parts)
 
 

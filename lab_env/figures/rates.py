@@ -1,5 +1,6 @@
 """Live picture: how many records/s each measured setting carries, with the spread of its runs."""
 
+from math import isfinite
 from statistics import median
 
 from matplotlib.collections import LineCollection, PolyCollection
@@ -10,6 +11,7 @@ from lab_env.figures.style import HEIGHT, WIDTH
 from lab_env.messages import say
 
 NEEDS = ("records_per_second", "megabytes_per_second", "p50_ms", "p99_ms")
+DRAWN = NEEDS[:2]  # a latency may be unknown (nan), but not how many records there were
 MOST_ROWS = 14  # settings that have a bar; of more, the newest
 
 
@@ -189,6 +191,8 @@ class Rates(Measured):
 
 def _is_run(row: dict) -> bool:
     """Return whether a report tells of a measured run."""
-    return isinstance(row.get("measured"), str) and all(
-        isinstance(row.get(field), int | float) for field in NEEDS
+    return (
+        isinstance(row.get("measured"), str)
+        and all(isinstance(row.get(field), int | float) for field in NEEDS)
+        and all(isfinite(row[field]) for field in DRAWN)
     )

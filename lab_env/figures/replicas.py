@@ -62,6 +62,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         self.series = [self._rates]
         self._scale = scales.Amount(least=10)
         self._spacing = Spacing()
+        self._there: bool | None = None  # whether there is such a topic
         self._away: dict[int, list[tuple[float, float | None]]] = {}
         self._noted: tuple = ()
         self._tops: dict[tuple[int, int], float] = {}  # by partition and broker, in lanes
@@ -76,11 +77,17 @@ class ReplicaTimeline(Stamped, TimeFigure):
             self._rates.cut(sample.time)
             self._rate.reset()
         if stale > 0:
-            return self._history.wait(sample.time)
+            return self._history.wait(sample.time, unanswered=True)
         changed = self._history.take(sample)
         for broker in self._history.brokers():  # broker 1 gets its colour before broker 2
             self._stage.palette.look(_name(broker))
-        rate = self._rate.at(sample.time, sample.produced(self._topic))
+        rate = None
+        self._there = sample.has(self._topic)
+        if self._there:
+            rate = self._rate.at(sample.time, sample.produced(self._topic))
+        else:  # of no topic there is no rate, and no zero
+            self._rates.cut(sample.time)
+            self._rate.reset()
         if rate is not None and sample.time >= self.origin:
             self._rates.add(sample.time, rate)
         self._spacing.add(sample.time)
@@ -372,9 +379,11 @@ class ReplicaTimeline(Stamped, TimeFigure):
     def _leaders_told(self) -> list[str]:
         history = self._history
         if not history.spells:
-            return [say("figures.nothing_yet")]
+            there = self._there is not False
+            return [say("figures.nothing_yet" if there else "figures_replicas.told_gone")]
         if history.is_unknown:
-            return [say("figures_replicas.told_unknown")]
+            key = "told_unknown" if history.is_unanswered else "told_unseen"
+            return [say(f"figures_replicas.{key}")]
         if not history.now:
             return [say("figures_replicas.told_gone")]
         led: dict[int, list[int]] = {}

@@ -1,6 +1,6 @@
 """The limits of axes: they grow at once, by nice steps, and seldom shrink, so nothing jumps."""
 
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 
 WINDOWS = (30, 60, 120)  # seconds; after that the last one slides
 SLIDE = 30
@@ -38,7 +38,12 @@ class Amount:
         self._low_since: float | None = None
 
     def fit(self, highest: float, now: float) -> None:
-        """Make room for ``highest`` at once; give up room only when it is unused for long."""
+        """Make room for ``highest`` at once; give up room only when it is unused for long.
+
+        Nothing at all is an amount too: after a burst the axis shrinks to where it began. What is
+        no number is not shown, so it needs no room.
+        """
+        highest = max(highest, 0.0) if isfinite(highest) else 0.0
         if highest * 1.05 > self.top:
             self.top = _nice(highest * 1.15)
             self._low_since = None
@@ -47,7 +52,7 @@ class Amount:
         elif self._low_since is None:
             self._low_since = now
         elif now - self._low_since > SHRINK_AFTER:
-            self.top = max(_nice(highest * 1.5), self._least)
+            self.top = max(_nice(max(highest * 1.5, self._least)), self._least)
             self._low_since = None
 
     @property
@@ -59,6 +64,7 @@ class Amount:
 
 
 def _nice(value: float) -> float:
+    """Return the nice number that is not below ``value``, which is above 0."""
     power = 10 ** floor(log10(value))
     return next(top for top in TICKS if top * power >= value * (1 - 1e-9)) * power
 
@@ -71,6 +77,8 @@ class Durations:
 
     def fit(self, shortest: float, longest: float) -> None:
         """Make room for durations, in seconds."""
+        if not (isfinite(shortest) and isfinite(longest)):
+            return
         if shortest > 0 and log10(shortest) < self.low:
             self.low = floor(log10(shortest) - log10(2)) + log10(2)
         if longest > 0 and log10(longest) > self.high - 0.1:

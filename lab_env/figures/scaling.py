@@ -38,6 +38,7 @@ class Scaling(TimeFigure):
     def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("scaling", topic, group), scale, (group,))
         self._topic, self._group = topic, group
+        self.topic = topic
         self.title = say("figures_scaling.title", group=group)
         self.panels = [Panel(label=say("figures_scaling.unit"))]
         self._scale = scales.Amount(least=4)
@@ -59,6 +60,11 @@ class Scaling(TimeFigure):
         """Take in partitions, and who owns them."""
         partitions = [place for place in sample.ends if place[0] == self._topic]
         told = {PARTITIONS: ("topics", len(partitions))}
+        if not partitions and not sample.stale.get("topics"):
+            for name in (PARTITIONS, OWNING):
+                self._steps[name].cut(sample.time)
+                self.counts.pop(name, None)
+            return {}
         if (group := sample.groups.get(self._group)) is not None:
             owners = {group.owners[place] for place in partitions if place in group.owners}
             told[OWNING] = (self._group, len(owners))

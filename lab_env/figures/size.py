@@ -26,3 +26,15 @@ def scale() -> float:
         limits = {"least": SMALLEST, "most": LARGEST}
         raise BadInputError("presenting.bad_scale", variable=VARIABLE, got=word, **limits)
     return number
+
+
+def checked(number: object) -> float:
+    """Return a scale that somebody has set in a cell.
+
+    Raises:
+        BadInputError: it is no number, or one with which no picture can be read.
+    """
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not is_number or not SMALLEST <= number <= LARGEST:
+        raise BadInputError("figures.bad_scale", got=number, least=SMALLEST, most=LARGEST)
+    return float(number)

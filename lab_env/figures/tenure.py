@@ -8,6 +8,7 @@ from lab_env.observation.sample import GroupSample, Sample
 
 ABSENT, NOBODY, UNTOLD, UNKNOWN, FIRST = range(5)  # codes of a partition; members' begin at FIRST
 UNSEEN = 1.0  # seconds without an answer after which it is not known who owns what
+LATE = 5.0  # the same where nobody has asked: the lab itself is slow, or was frozen
 CLASSIC = ("PreparingRebalance", "CompletingRebalance")  # nobody can tell the owners meanwhile
 REBALANCING = (*CLASSIC, "Assigning", "Reconciling")
 
@@ -51,7 +52,8 @@ class Tenure:
     """The owners of a topic's partitions in one group over time.
 
     What a sample tells holds until the next one. While the broker does not answer for longer than
-    `UNSEEN`, nothing is known from the last answer on.
+    `UNSEEN`, or is not asked for longer than `LATE`, nothing is known from the last answer on. A
+    rebalance that goes on before and after such a time is one.
 
     Args:
         topic, group: real names.
@@ -65,6 +67,7 @@ class Tenure:
         members, idle: names, as last told; idle members own no partition of any topic.
         protocol, state: of the group, as last told; "" while nothing is known.
         version: changes when what was told of the past was taken back.
+        is_unanswered: whether the broker was asked since its last answer, and gave none.
     """
 
     def __init__(self, topic: str, group: str):
@@ -80,6 +83,7 @@ class Tenure:
         self.idle: tuple[str, ...] = ()
         self.protocol = self.state = ""
         self.version = 0
+        self.is_unanswered = False
         self._codes: dict[str, int] = {}
         self._heard: float | None = None
         self._told: tuple = ()  # what the last sample held, to see quickly that nothing changed
@@ -92,19 +96,24 @@ class Tenure:
         """Take in a sample; return whether anything but the time is new."""
         time, group = sample.time, sample.groups.get(self.group)
         if group is None or self._stale(sample) > 0:
+            self.is_unanswered |= group is not None
             return self.wait(time)
         late = self.edge is not None and time < self.edge  # an answer that was long on its way
         was_unknown = self.wait(time)
         if late:
             self._take_back(time)
         self._heard = self.edge = time
+        self.is_unanswered = False
+        rebalancing = group.state in REBALANCING
+        if rebalancing:
+            self._go_on()
+        self._cut = None
         told = id(sample.ends), id(group)
         # one object for equal values is the observer's promise; the references keep ids from others
         if not was_unknown and told == self._told[:2] and not self.is_unknown:
             return False
         self._told = (*told, sample.ends, group)
         self._note_members(time, group)
-        rebalancing = group.state in REBALANCING
         self._note_rebalance(time, rebalancing)
         codes = self._coded(sample, group)
         before = self.states[-1] if self.states else None
@@ -114,12 +123,12 @@ class Tenure:
 
     def wait(self, now: float) -> bool:
         """Note that ``now`` has come; return whether it has become unknown who owns what."""
-        if self._heard is None or now - self._heard <= UNSEEN:
+        if self._heard is None or now - self._heard <= self._patience:
             return False
         self.edge = now
         if self.is_unknown:
             return False
-        self._cut = self.going_on
+        self._cut = self.going_on  # for now: the next answer may say that it goes on
         self._note_rebalance(self._heard, False)
         width = max(len(self.states[-1].codes), 1)
         return self._append(State(self._heard, np.full(width, UNKNOWN, np.int32), False))
@@ -127,18 +136,26 @@ class Tenure:
     def _take_back(self, time: float) -> None:
         """Let what was unknown end at ``time``; soon after the last answer it never was."""
         self.version += 1
-        if not self.is_unknown or time - self._heard > UNSEEN:
+        if not self.is_unknown or time - self._heard > self._patience:
             return
         self.states.pop()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let the rebalance that a silence ended go on: it was the same all the time."""
         last = self.rebalances[-1] if self.rebalances else None
         if last is not None and last is self._cut:
             self.count -= 1
-            self.seconds -= last.seconds(time)
-            last.end = None
+            self.seconds -= last.seconds(last.end)
+            last.end = self._cut = None
+
+    @property
+    def _patience(self) -> float:
+        return UNSEEN if self.is_unanswered else LATE
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the broker has been silent, so that nobody knows who owns what."""
+        """Whether nothing was told for so long that nobody knows who owns what."""
         return bool(self.states) and self.states[-1].codes[:1].tolist() == [UNKNOWN]
 
     def _stale(self, sample: Sample) -> float:
@@ -158,6 +175,9 @@ class Tenure:
         codes = np.full(max(present, default=-1) + 1, ABSENT, np.int32)
         if group.state in CLASSIC:
             codes[present] = UNTOLD  # the broker only repeats what was so before
+            return codes
+        if group.is_other:
+            codes[present] = UNKNOWN
             return codes
         codes[present] = NOBODY
         for (topic, partition), name in group.owners.items():

@@ -5,7 +5,7 @@ from lab_env.figures.owners import OwnerCounts
 from lab_env.figures.series import Rate, Series
 from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
-from lab_env.observation.sample import Sample
+from lab_env.observation.sample import Place, Sample
 
 PRODUCED = "produced"
 
@@ -23,23 +23,35 @@ class Throughput(TimeFigure):
     def __init__(self, stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0):
         super().__init__(stage, ("throughput", topic, groups, by), scale, groups)
         self._topic, self._groups, self._by = topic, groups, by
+        self.topic = topic
         self.title = say("figures.throughput_title", topic=topic)
         self.panels = [Panel(label=say("figures.rate_unit"))]
         self._scale = scales.Amount(least=10)
         self._rates: dict[str, Rate] = {}
         self._values: dict[str, Series] = {}
         self._lines: dict[str, object] = {}
-        self._owners = {group: OwnerCounts(topic, group) for group in groups}
+        self._owners = {group: OwnerCounts(topic, group, first_counts=False) for group in groups}
+        self._began: dict[str, dict[Place, int]] = {group: {} for group in groups}
+        self._placeless: set[str] = set()  # groups that have committed nothing, as last told
+        self._share: set[str] = set()  # and share groups, which never do
         stage.palette.look(PRODUCED)
 
     def take(self, sample: Sample) -> object:
         """Take in the counts of a sample."""
+        if not sample.stale.get("topics") and not sample.has(self._topic):
+            for name, series in self._values.items():  # of no topic there is no rate, and no zero
+                series.cut(sample.time)
+                self._rates[name].reset()
+            self._placeless.clear()
+            return None
         counts = {PRODUCED: sample.produced(self._topic)}
         sources = {PRODUCED: "topics"}
         for group in self._groups:
+            self._note_placeless(sample, group)
             if self._by == "group":
-                counts[group] = sample.consumed(self._topic, group)
                 sources[group] = group
+                if (count := self._consumed(sample, group)) is not None:
+                    counts[group] = count
                 continue
             for member, count in self._owners[group].take(sample).items():
                 counts[member] = count
@@ -51,6 +63,36 @@ class Throughput(TimeFigure):
             stale = max(sample.stale.get("topics", 0.0), sample.stale.get(sources[name], 0.0))
             self._take_count(name, sample.time, count, stale)
         return counts
+
+    def _note_placeless(self, sample: Sample, group: str) -> None:
+        seen = sample.groups.get(group)
+        if seen is None or self.stale(sample) > 0:
+            return
+        self._placeless.discard(group)
+        self._share.discard(group)
+        if seen.protocol == "share":
+            self._share.add(group)
+        if not any(topic == self._topic for topic, _ in seen.committed) and sample.placeless(
+            self._topic, group
+        ):
+            self._placeless.add(group)
+
+    def _consumed(self, sample: Sample, group: str) -> int | None:
+        """Return how far a group has come since its first commits were seen; None before them.
+
+        Its first commit in a partition may pass records that it has skipped, so no rate is taken
+        from it.
+        """
+        seen = sample.groups.get(group)
+        committed = (
+            {p: at for p, at in seen.committed.items() if p[0] == self._topic} if seen else {}
+        )
+        if not committed and group in self._placeless:
+            return None
+        began = self._began[group]
+        for place in began.keys() - committed.keys():  # the topic was made anew
+            del began[place]
+        return sum(at - began.setdefault(place, at) for place, at in committed.items())
 
     def _take_count(self, name: str, time: float, count: int, stale: float) -> None:
         if name not in self._values:
@@ -96,12 +138,15 @@ class Throughput(TimeFigure):
         return artists[1:] + artists[:1]  # what was produced lies on top
 
     def tell(self, now: float) -> str:
-        """Say the newest rates."""
-        return self.sentence_of(
-            now,
-            (
-                say("figures.rate_of", name=self._word(name), rate=style.number(series.last))
-                for name, series in self._values.items()
-                if series.last is not None
-            ),
-        )
+        """Say the newest rates, and who has committed nothing."""
+        rates = [
+            say("figures.rate_of", name=self._word(name), rate=style.number(series.last))
+            for name, series in self._values.items()
+            if series.last is not None
+        ]
+        silent = [
+            say(f"figures.rate_{'share' if group in self._share else 'uncommitted'}", group=group)
+            for group in self._groups
+            if group in self._placeless
+        ]
+        return self.sentence_of(now, [*rates, *silent])

@@ -9,6 +9,8 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
 
 from lab_env.figures import marks, scales, style
+from lab_env.figures.hearing import SILENT as SILENT  # for the pictures that are made of this
+from lab_env.figures.hearing import Hearing
 from lab_env.figures.live import Stage
 from lab_env.figures.page import Page
 from lab_env.figures.series import Series
@@ -17,7 +19,6 @@ from lab_env.journal import Mark
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
 
-SILENT = 1.5  # seconds without an answer that a picture speaks of
 BEFORE = 12  # samples before the picture began that it reads, so that rates are there at once
 STRONG = ("crash", "kill", "fail")  # kinds of marks with a full line
 
@@ -61,8 +62,8 @@ class Name(NamedTuple):
 class TimeFigure(Page):
     """A picture over the seconds since it began.
 
-    A subclass sets `title` and `panels`, takes in `take` and `take_report`, says the limits of its
-    panels in `scale_panels`, and draws in `draw`.
+    A subclass sets `title`, `panels` and `topic`, takes in `take` and `take_report`, says the
+    limits of its panels in `scale_panels`, and draws in `draw`.
 
     Args:
         stage: draws it.
@@ -85,7 +86,9 @@ class TimeFigure(Page):
         self._marks_seen: tuple[int, int] = (0, 0)
         self._marks: list[Mark] = []
         self._outages: list[Mark] = []
-        self._heard: float | None = None
+        self.topic = ""  # of which the picture is to say that it does not exist, where that is so
+        self._absent = False
+        self._hearing = Hearing(self.origin)
         self._placed: list[marks.Placed] = []
         self._name_width = 0.0
 
@@ -122,7 +125,12 @@ class TimeFigure(Page):
         had = self._samples_read, self._reports_read
         for sample in self._stage.observer.after(self._samples_read):
             self._samples_read += 1
-            self._hear(sample.time, self.stale(sample))
+            self._hearing.hear(sample.time, self.stale(sample))
+            self._note_silence(sample.time)
+            if not sample.stale.get("topics"):
+                absent = bool(self.topic) and not sample.has(self.topic)
+                changed |= self._absent != absent
+                self._absent = absent
             facts = self.take(sample)
             changed |= facts != self._facts
             self._facts = facts
@@ -136,9 +144,8 @@ class TimeFigure(Page):
             self._marks_seen = seen
             self._marks = marks.merge(mark for mark in journal if self._in_sight(mark))
             changed = True
-        if self.samples_matter and now - self._last_heard > SILENT and not self._silent:
-            self._outages.append(Mark(max(self._last_heard, self.origin), "", marks.OUTAGE))
-            changed = True
+        self._hearing.wait(now, getattr(self._stage.observer, "asking", None))
+        changed |= self._note_silence(now)
         self.fresh = changed or (self._samples_read, self._reports_read) != had
         return changed
 
@@ -150,23 +157,17 @@ class TimeFigure(Page):
     def _silent(self) -> bool:
         return bool(self._outages) and self._outages[-1].end is None
 
-    @property
-    def _last_heard(self) -> float:
-        return self.origin if self._heard is None else max(self._heard, self.origin)
-
-    def _hear(self, time: float, stale: float) -> None:
-        """Note when Kafka was heard last, and stretches of silence between samples."""
-        if not self.samples_matter or time < self.origin:
-            return
-        if stale > SILENT:
-            if not self._silent:
-                self._outages.append(Mark(max(time - stale, self.origin), "", marks.OUTAGE))
-        elif stale == 0.0:
-            if not self._silent and time - self._last_heard > SILENT:
-                self._outages.append(Mark(self._last_heard, "", marks.OUTAGE))
-            if self._silent:
-                self._outages[-1].end = time
-        self._heard = time - stale
+    def _note_silence(self, time: float) -> bool:
+        """Note when a silence of Kafka's begins and ends; return whether it just did."""
+        if not self.samples_matter or self._hearing.is_silent == self._silent:
+            return False
+        if not self._silent:
+            self._outages.append(Mark(self._hearing.since, "", marks.OUTAGE))
+        elif time > self._outages[-1].time:
+            self._outages[-1].end = time
+        else:  # the answer was long on its way
+            self._outages.pop()
+        return True
 
     def _in_sight(self, mark: Mark) -> bool:
         end = mark.time if mark.kind != "span" else mark.end
@@ -192,6 +193,7 @@ class TimeFigure(Page):
             self._window,
             tuple((p.low, p.high, tuple(p.ticks), p.weight) for p in self.panels),
             round(self._name_width),
+            self._absent,
             tuple((m.time, m.end, m.text) for m in self._marks),
             tuple((m.time, m.end) for m in self._outages),
         )
@@ -226,10 +228,11 @@ class TimeFigure(Page):
         title_height = self.line_height(style.TITLE) + 10
         bottom = 2 * line + 14
         top = HEIGHT - title_height - rows * line - (4 if rows else 0)
-        needs = self.measure(self.title, style.TITLE, "bold")
+        title = self._title_now()
+        needs = self.measure(title, style.TITLE, "bold")
         begin = max(min(left, WIDTH - 6 - needs), 8)
         self._title.set_position((begin / WIDTH, (HEIGHT - 8) / HEIGHT))
-        self._title.set_text(self.fitting_title(WIDTH - 6 - begin))
+        self._title.set_text(self.fitting_title(WIDTH - 6 - begin, title))
         self._strip = top + 2
 
         gap = 16.0
@@ -243,6 +246,9 @@ class TimeFigure(Page):
             above = panel.bottom - gap
             self._lay_panel(panel, low, high, last=panel is self.panels[-1], label_left=line)
         self._lay_marks(now, line)
+
+    def _title_now(self) -> str:
+        return f"{self.title} · {say('figures.no_topic')}" if self._absent else self.title
 
     def _lay_panel(
         self, panel: Panel, low: int, high: int, *, last: bool, label_left: float
@@ -448,6 +454,8 @@ class TimeFigure(Page):
     def sentence_of(self, now: float, parts: Iterable[str]) -> str:
         """Return the picture's sentence from what it says of each name."""
         parts = list(parts)
+        if self._absent:
+            parts.insert(0, say("figures.no_topic_told", topic=self.topic))
         if self._silent:
             seconds = f"{now - self._outages[-1].time:.0f}"
             parts.append(say("figures.no_answer", seconds=seconds))

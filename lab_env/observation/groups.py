@@ -1,4 +1,4 @@
-"""What a broker tells of consumer groups, of the classic protocol and of the new one (KIP-848)."""
+"""What a broker tells of groups: of the classic protocol, of the new one (KIP-848), of others."""
 
 import sys
 from collections import defaultdict
@@ -8,6 +8,7 @@ from functools import cache
 from lab_env.observation.sample import Place
 
 DEAD = "Dead"
+DESCRIBED = ("classic", "consumer")  # kinds of groups whose members and owners can be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Member:
     id: str
     client: str
     owns: tuple[Place, ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,10 @@ class Description:
     """A group as its coordinator tells it.
 
     ``state`` in Kafka's words; ``protocol`` "classic" or "consumer", "" of a group that does not
-    exist; ``generation`` the group's epoch in the new protocol, -1 in the classic one, whose
-    description has none; ``coordinator`` the node id of the broker that looks after the group.
+    exist, else what Kafka calls the group's type ("share", "streams"): of these there is a state,
+    and nothing is told of members; ``generation`` the group's epoch in the new protocol, -1 in the
+    classic one, whose description has none; ``coordinator`` the node id of the broker that looks
+    after the group.
     """
 
     state: str = DEAD
@@ -61,14 +65,37 @@ async def _describe(admin, groups: list[str]) -> dict[str, Description]:
                 "" if group["group_state"] == DEAD else "classic",
                 coordinator=node,
                 members=[
-                    Member(m["member_id"], m["client_id"], _classic(m["member_assignment"]))
+                    Member(
+                        m["member_id"],
+                        m["client_id"],
+                        _classic(m["member_assignment"]),
+                        m["client_host"],
+                    )
                     for m in group["members"]
                 ],
             )
         # to a classic question the broker answers that a group of the new protocol does not exist
         if unknown := [name for name in names if found[name].state == DEAD]:
             found |= await _describe_new(admin, node, unknown)
+        # and to both that a share group, or one of Kafka Streams, does not
+        if unknown := [name for name in names if found[name].state == DEAD]:
+            found |= await _list_others(admin, node, unknown)
     return found
+
+
+async def _list_others(admin, node: int, groups: list[str]) -> dict[str, Description]:
+    """Return the groups that their coordinator lists, though it does not describe them."""
+    listed = {one["group_id"]: one for one in await admin._async_list_groups([node])}
+    return {
+        name: Description(listed[name]["group_state"], kind, coordinator=node)
+        for name in groups
+        if name in listed and (kind := _kind(listed[name])) not in DESCRIBED
+    }
+
+
+def _kind(listed: dict) -> str:
+    """Return the type of a group in a list; before Kafka 4.0 there was but one."""
+    return (listed.get("group_type") or "classic").lower()
 
 
 async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Description]:
@@ -100,6 +127,7 @@ async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Descri
                         for topic in m.assignment.topic_partitions
                         for partition in topic.partitions
                     ),
+                    m.client_host,
                 )
                 for m in group.members
             ],

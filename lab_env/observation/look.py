@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from kafka.consumer.fetcher import ConsumerRecord
 
+    from lab_env.observation.groups import Description
+
 RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
 
 
@@ -139,9 +141,40 @@ def end_offsets(connection: dict, topic: str) -> dict[int, int]:
 
 
 def groups(connection: dict) -> dict[str, dict]:
-    """Return every consumer group that the cluster knows, described, by name."""
+    """Return every group that the cluster knows, by name: classic, consumer, share, Streams.
+
+    Returns:
+        For each a dict in kafka-python's words: group_state, and members, a list of dicts of
+        member_id, client_id, client_host and member_assignment (assigned_partitions: topic,
+        partitions); and group_type as Kafka names it. Of groups that are neither classic nor
+        consumer no members are told.
+    """
     from kafka import KafkaAdminClient
+
+    from lab_env.observation.groups import describe
 
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
         names = [group["group_id"] for group in admin.list_groups()]
-        return admin.describe_groups(names) if names else {}
+        found = describe(admin, names)
+        classic = [name for name in names if found[name].protocol in ("classic", "")]
+        told = admin.describe_groups(classic) if classic else {}
+    told = {name: group | {"group_type": "classic"} for name, group in told.items()}
+    return told | {name: _as_dict(found[name]) for name in names if name not in told}
+
+
+def _as_dict(group: "Description") -> dict:
+    members = []
+    for member in group.members:
+        topics: dict[str, list[int]] = {}
+        for topic, partition in member.owns:
+            topics.setdefault(topic, []).append(partition)
+        owned = [{"topic": topic, "partitions": some} for topic, some in topics.items()]
+        members.append(
+            {
+                "member_id": member.id,
+                "client_id": member.client,
+                "client_host": member.host,
+                "member_assignment": {"assigned_partitions": owned},
+            }
+        )
+    return {"group_state": group.state, "group_type": group.protocol, "members": members}

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lab_env.errors import BadInputError
 from lab_env.journal import Journal
 from lab_env.observation.groups import DEAD, Member, describe
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
+from lab_env.topics import NAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,10 @@ class Observer:
     Args:
         connection: keyword arguments for any kafka-python client.
         journal: gives the clock.
+
+    Attributes:
+        samples: in order of time; a sample's time is that at which its questions were asked.
+        asking: when the questions were asked that are under way (s), else None.
     """
 
     def __init__(self, connection: dict, journal: Journal):
@@ -39,6 +45,7 @@ class Observer:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.samples: list[Sample] = []
+        self.asking: float | None = None
 
     def watch(self, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> "Observer":
         """Add topics and groups to what is sampled, and return when they have been sampled once.
@@ -51,7 +58,15 @@ class Observer:
 
         Returns:
             This observer.
+
+        Raises:
+            BadInputError: what no topic, or no group, can be called: asked for it, Kafka would
+                answer about nothing else either.
         """
+        topics, groups = _names(topics, "lab.watch_topic"), _names(groups, "lab.watch_group")
+        for name in topics:
+            if not NAME.fullmatch(name) or name in (".", ".."):
+                raise BadInputError("lab.watch_topic", got=name)
         with self._lock:
             self._topics += [name for name in topics if name not in self._topics]
             self._groups += [name for name in groups if name not in self._groups]
@@ -94,7 +109,7 @@ class Observer:
             look = _Look(self._connection)
             count = 0
             while not self._stop.is_set():
-                began = self._journal.now()
+                began = self.asking = self._journal.now()
                 with self._lock:
                     topics, groups = list(self._topics), list(self._groups)
                 last = self.samples[-1] if self.samples else None
@@ -103,6 +118,7 @@ class Observer:
                 )
                 if not self._stop.is_set():
                     self.samples.append(sample)
+                self.asking = None
                 count += 1
                 self._wake.wait(max(PERIOD - (self._journal.now() - began), 0.02))
                 self._wake.clear()
@@ -361,7 +377,10 @@ class _Look:
 
     def _read_groups(self, groups: list[str]) -> dict[str, GroupSample]:
         found = describe(self._client(), groups)
-        alive = [name for name in groups if found[name].state != DEAD]
+        # a share group has no committed offsets: its records are acknowledged one by one
+        alive = [
+            name for name in groups if found[name].state != DEAD and found[name].protocol != "share"
+        ]
         committed = self._client().list_group_offsets(alive) if alive else {}
         read = {}
         for name in groups:
@@ -381,6 +400,18 @@ class _Look:
                 group.coordinator,
             )
         return read
+
+
+def _names(names: object, refusal: str) -> list[str]:
+    """Return names, each once; one alone may be given as it is."""
+    found = [names] if isinstance(names, str) else names
+    if not isinstance(found, Iterable) or isinstance(found, bytes):
+        raise BadInputError(refusal, got=names)
+    found = list(found)
+    for name in found:
+        if not isinstance(name, str) or not name:
+            raise BadInputError(refusal, got=name)
+    return list(dict.fromkeys(found))
 
 
 def _name_members(members: list[Member], known: dict[str, str]) -> dict[str, str]:

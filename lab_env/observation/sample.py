@@ -1,6 +1,7 @@
 """One look at the broker: plain data, so that pictures and frames can both be made of it."""
 
 from dataclasses import dataclass, field
+from math import nan
 from typing import NamedTuple
 
 Place = tuple[str, int]  # (topic, partition)
@@ -23,8 +24,9 @@ class GroupSample:
     the new one (KIP-848). ``committed`` is the offset by partition, ``owners`` the member's name by
     partition, ``members`` the names of all members, also of those that own nothing. A name is the
     client id; further members with the same one are "name (2)" and so on. ``protocol`` is "classic"
-    or "consumer" (the new one), ``generation`` the group's epoch in the new protocol, else -1, and
-    ``coordinator`` the node id of the broker that looks after the group.
+    or "consumer" (the new one); of another type of group ("share", "streams") neither owners nor
+    members are known, and of a share group no offsets. ``generation`` is the group's epoch in the
+    new protocol, else -1, and ``coordinator`` the node id of the broker that looks after the group.
     """
 
     state: str = ""
@@ -34,6 +36,11 @@ class GroupSample:
     protocol: str = ""
     generation: int = -1
     coordinator: int = -1
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is of a type whose members and owners nobody can be asked for here."""
+        return self.protocol not in ("", "classic", "consumer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,20 @@ class Sample:
     stale: dict[str, float]
     error: str = ""
 
+    def has(self, topic: str) -> bool:
+        """Return whether there is such a topic."""
+        return any(name == topic for name, _ in self.ends)
+
     def produced(self, topic: str) -> int:
         """Return how many offsets of ``topic`` have been given out, over all partitions."""
         return sum(end for (name, _), end in self.ends.items() if name == topic)
 
     def consumed(self, topic: str, group: str) -> int:
-        """Return up to where ``group`` has committed ``topic``, summed over partitions."""
+        """Return up to where ``group`` has committed ``topic``, summed over partitions.
+
+        A partition in which it has committed nothing counts up to its oldest record, so that the
+        sum of a group that reads from the beginning only grows.
+        """
         committed = self.groups.get(group, GroupSample()).committed
         return sum(
             max(committed.get(place, 0), self.starts.get(place, 0))
@@ -65,6 +80,38 @@ class Sample:
             if place[0] == topic
         )
 
-    def lag(self, topic: str, group: str) -> int:
-        """Return how many records of ``topic`` the group has still before it."""
+    def before(self, topic: str, group: str) -> int:
+        """Return how many records lie before ``group`` if it begins at the oldest where it has to.
+
+        That is where it has committed nothing; everywhere else it goes on at its place.
+        """
         return max(self.produced(topic) - self.consumed(topic, group), 0)
+
+    def placeless(self, topic: str, group: str) -> list[int]:
+        """Return the partitions of ``topic`` with records in which ``group`` has no offset."""
+        committed = self.groups.get(group, GroupSample()).committed
+        return [
+            place[1]
+            for place, end in sorted(self.ends.items())
+            if place[0] == topic and place not in committed and end > self.starts.get(place, 0)
+        ]
+
+    def lag(self, topic: str, group: str) -> float:
+        """Return how many records of ``topic`` the group has still before it; nan if nobody knows.
+
+        Nobody knows it while a partition holds records and the group has committed nothing there:
+        it has no place yet. With ``auto.offset.reset=earliest`` all of them wait for it, with
+        ``latest``, Kafka's default, none: it will begin behind them. The setting is the consumer's,
+        and no broker knows it; Kafka's own ``kafka-consumer-groups.sh`` shows a dash for such a
+        partition. A group that is not watched has no lag either, nor has one in a topic that does
+        not exist. Nothing equals nan, and nothing is more or less: ``lag == 0`` and ``lag > 100``
+        are both False.
+
+        Returns:
+            A whole number (int), or ``math.nan``.
+        """
+        if not self.has(topic) or group not in self.groups or self.placeless(topic, group):
+            return nan
+        if self.groups[group].protocol == "share":  # it commits no offsets
+            return nan
+        return self.before(topic, group)
