@@ -1,17 +1,39 @@
 """Making topics: fresh, and ready when the caller hears of them."""
 
 import contextlib
-import re
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
+from lab_env.answers import reason
 from lab_env.errors import BadInputError, BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab_env.clusters.made import Made
 
 SECONDS = 20.0
 
 
+class Before(NamedTuple):
+    """The topic that had the name before: how many partitions, and who read it.
+
+    ``readers`` are the client ids of the members of each group, by the group's real name.
+    """
+
+    partitions: int
+    readers: dict[str, list[str]]
+
+
 def make_fresh(
-    connection: dict, name: str, partitions: int, replication: int, configs: dict[str, str]
-) -> None:
+    connection: dict,
+    name: str,
+    partitions: int,
+    replication: int,
+    configs: dict[str, str],
+    made: "Made",
+    leaving: "Callable[[Before], None]" = lambda before: None,
+) -> Before | None:
     """Delete the topic if it exists, make it, and return when every partition has a leader.
 
     Args:
@@ -19,11 +41,17 @@ def make_fresh(
         name: real name.
         partitions, replication: as Kafka means them.
         configs: settings by Kafka's names.
+        made: says whether one that is there may be deleted, and keeps what is made.
+        leaving: called before one that is there is deleted.
+
+    Returns:
+        What was there before; None if there was no such topic.
 
     Raises:
         BadInputError: Kafka refused a setting.
+        NotYoursError: the topic is there, and may not be deleted.
         BrokerError: not ready within 20 seconds.
-        KafkaError: Kafka does not answer.
+        KafkaError: Kafka does not answer, or refuses.
     """
     from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource
@@ -40,6 +68,12 @@ def make_fresh(
     }
     deadline = time.monotonic() + SECONDS
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        old = admin.describe_topics([name])[0]
+        there = not old["error_code"]
+        made.begin(name, old["topic_id"] if there else None)
+        before = Before(len(old["partitions"]), _readers(admin, name)) if there else None
+        if before:
+            leaving(before)
         while True:
             with contextlib.suppress(UnknownTopicOrPartitionError):
                 # Kafka 4.3.1 gives the settings of a deleted topic to the next one of its name,
@@ -47,12 +81,11 @@ def make_fresh(
                 admin.reset_configs([ConfigResource("TOPIC", name, [])], raise_on_unknown=False)
                 admin.delete_topics([name])
             try:
-                admin.create_topics({name: wanted}, wait_for_metadata=True)
+                new = admin.create_topics({name: wanted})["topics"][0]
+                made.end(name, str(new["topic_id"]))  # at once: an Interrupt may come
                 break
             except InvalidConfigurationError as error:
-                found = re.search(r"error_message=(['\"])(.*?)\1, topic_config", str(error))
-                why = found.group(2) if found else "?"
-                raise BadInputError("lab.topic_config", name=name, why=why) from error
+                raise BadInputError("lab.topic_config", name=name, why=reason(error)) from error
             except TopicAlreadyExistsError as error:
                 # a client that still asks for the old topic made Kafka create it again
                 if time.monotonic() > deadline:
@@ -63,9 +96,26 @@ def make_fresh(
         while True:
             found = admin.describe_topics([name])[0]["partitions"]
             if len(found) == partitions and all(p["leader_id"] >= 0 for p in found):
-                return
+                return before
             if time.monotonic() > deadline:
                 raise BrokerError(
                     "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=found
                 )
             time.sleep(0.05)
+
+
+def _readers(admin, name: str) -> dict[str, list[str]]:
+    """Return the client ids of who reads a topic now, by group."""
+    from kafka.errors import KafkaError
+
+    from lab_env.observation.groups import describe
+
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(KafkaError):  # who may not list groups may have topics all the same
+        # a client that works alone has a group for its offsets, and no members
+        for group in [one["group_id"] for one in admin.list_groups()]:
+            with contextlib.suppress(KafkaError):
+                members = describe(admin, [group])[group].members
+                if any(topic == name for one in members for topic, _ in one.owns):
+                    found[group] = sorted({one.client for one in members})
+    return found
