@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lab_env.clusters.made import Made
 
 SECONDS = 20.0
+IMPATIENT = {"request_timeout_ms": 5000, "bootstrap_timeout_ms": 5000}
 
 
 class Before(NamedTuple):
@@ -66,14 +67,16 @@ def make_fresh(
         "replication_factor": replication,
         "configs": configs,
     }
-    deadline = time.monotonic() + SECONDS
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
         old = admin.describe_topics([name])[0]
         there = not old["error_code"]
         made.begin(name, old["topic_id"] if there else None)
-        before = Before(len(old["partitions"]), _readers(admin, name)) if there else None
-        if before:
+        before = None
+        if there:
+            readers = _readers(connection, name, made.prefix)
+            before = Before(len(old["partitions"]), readers)
             leaving(before)
+        deadline = time.monotonic() + SECONDS
         while True:
             with contextlib.suppress(UnknownTopicOrPartitionError):
                 # Kafka 4.3.1 gives the settings of a deleted topic to the next one of its name,
@@ -104,18 +107,29 @@ def make_fresh(
             time.sleep(0.05)
 
 
-def _readers(admin, name: str) -> dict[str, list[str]]:
-    """Return the client ids of who reads a topic now, by group."""
+def _readers(connection: dict, name: str, prefix: str) -> dict[str, list[str]]:
+    """Return the client ids of who reads a topic now, by group; nothing if it cannot be found out.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        name: of the topic.
+        prefix: what the groups begin with that may be looked at.
+    """
+    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
     from lab_env.observation.groups import describe
 
-    found: dict[str, list[str]] = {}
-    with contextlib.suppress(KafkaError):  # who may not list groups may have topics all the same
-        # a client that works alone has a group for its offsets, and no members
-        for group in [one["group_id"] for one in admin.list_groups()]:
-            with contextlib.suppress(KafkaError):
-                members = describe(admin, [group])[group].members
-                if any(topic == name for one in members for topic, _ in one.owns):
-                    found[group] = sorted({one.client for one in members})
-    return found
+    # a group whose coordinator is down must not keep the topic waiting
+    with (
+        contextlib.suppress(KafkaError),
+        contextlib.closing(KafkaAdminClient(**connection | IMPATIENT)) as admin,
+    ):
+        groups = [one["group_id"] for one in admin.list_groups()]
+        found = describe(admin, [group for group in groups if group.startswith(prefix)])
+        return {
+            group: sorted({member.client for member in told.members})
+            for group, told in found.items()
+            if any(topic == name for one in told.members for topic, _ in one.owns)
+        }
+    return {}

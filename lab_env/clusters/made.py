@@ -9,7 +9,13 @@ from lab_env.errors import NotYoursError
 
 
 class Made:
-    """The record of a Kafka that is thrown away with its lab: all that is there is the lab's."""
+    """The record of a Kafka that is thrown away with its lab: all that is there is the lab's.
+
+    Attributes:
+        prefix: what the names of this lab begin with.
+    """
+
+    prefix = ""
 
     def begin(self, name: str, topic_id: str | None) -> None:
         """Note that the lab is about to make a topic, in place of one that may be there.
