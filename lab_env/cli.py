@@ -105,8 +105,7 @@ def run(lesson: str, output: Path, keep_going: bool, solutions: bool, timeout: i
         notebook, failures = runner.run(
             path, solutions=solutions, keep_going=keep_going, seconds=timeout, on_cell=on_cell
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(runner.page(notebook, path), encoding="utf-8")
+    target = runner.keep_page(runner.page(notebook, path), target)
     for failure in failures:
         _show(console, path.name, failure)
     if failures:
@@ -144,16 +143,20 @@ def clean(everything: bool) -> None:
     from lab_env import storage
     from lab_env.clusters import external
 
+    removed: list[str] = []
     try:
-        for name in external.clean():
+        removed = external.clean(click.echo)
+        for name in removed:
             click.echo(say("cli.clean_name", name=name))
     except LabError as error:  # this machine can be cleaned all the same
         click.echo(str(error), err=True)
     freed = storage.clean(everything=everything)
     for path, size in freed:
         click.echo(say("cli.clean_row", size=_megabytes(size), path=path))
-    total = _megabytes(sum(size for _, size in freed))
-    click.echo(say("cli.clean_done", size=total) if freed else say("cli.clean_nothing"))
+    if freed:
+        click.echo(say("cli.clean_done", size=_megabytes(sum(size for _, size in freed))))
+    elif not removed:
+        click.echo(say("cli.clean_nothing"))
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ class BrokerError(LabError):
 
 
 class NotYoursError(LabError):
-    """A fault that only the owner of a cluster may inject."""
+    """A fault that only the owner of a cluster may inject, or a topic that the lab has not made."""
 
 
 class ClosedError(LabError):

@@ -8,6 +8,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from lab_env import clusters, notices
+from lab_env.answers import refusal
+from lab_env.clusters.ledger import RESERVED
 from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
@@ -97,7 +99,9 @@ class Lab:
         """Make a fresh topic, and return its real name when every partition has a leader.
 
         A topic that has the name already is deleted first, with its records and the offsets that
-        groups committed for it, so that a cell can be run again.
+        groups committed for it, so that a cell can be run again. Services that read it are started
+        again, and whoever else may still have the old one is named in a line. On a Kafka that the
+        lab has not started, this goes only for a topic that a lab of yours has made.
 
         Args:
             name: 1 to 249 of a-z A-Z 0-9 . _ -
@@ -110,7 +114,8 @@ class Lab:
 
         Raises:
             BadInputError: a name, a number or a setting that Kafka would refuse.
-            BrokerError: Kafka does not answer.
+            NotYoursError: the topic is there, and is not the lab's to delete.
+            BrokerError: Kafka does not answer, or refuses; with its reason.
         """
         cluster = self._open()
         real = self._real_topic(name)
@@ -125,17 +130,25 @@ class Lab:
         if replication > brokers:
             raise BadInputError("lab.topic_replication", replication=replication, brokers=brokers)
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
+        from lab_env.readers import Users
         from lab_env.topics import make_fresh
 
-        with self._answers():
-            make_fresh(self.connection, real, partitions, replication, settings)
+        users = Users(real, self.services.values())
+        wanted = (partitions, replication, settings)
+        try:
+            with self._answers():
+                make_fresh(self.connection, real, *wanted, cluster.made, users.stop)
+        finally:
+            users.start()
+        if told := users.told(partitions):
+            print(told)
         return real
 
     def group(self, name: str) -> str:
         """Return the real name of a consumer group: on a shared cluster it bears your prefix."""
         if not isinstance(name, str) or not name:
             raise BadInputError("lab.group_name", name=name)
-        return self._open().prefix + name
+        return self._with_prefix(name)
 
     def transactional_id(self, name: str) -> str:
         """Return the real ``transactional.id`` of a producer, which bears your prefix as well."""
@@ -145,8 +158,17 @@ class Lab:
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in (".", ".."):
             proposal = re.sub(r"[^A-Za-z0-9._-]+", "-", str(name)).strip("-.")[:249] or "flights"
             raise BadInputError("lab.topic_name", name=name, proposal=proposal)
+        if name.startswith("__"):
+            proposal = name.lstrip("_.") or "flights"
+            raise BadInputError("lab.topic_internal", name=name, proposal=proposal)
         prefix = self._open().prefix
-        return name if prefix and name.startswith(prefix) else prefix + name
+        return self._with_prefix(name.removeprefix(prefix) or name)
+
+    def _with_prefix(self, name: str) -> str:
+        prefix = self._open().prefix
+        if prefix and name.startswith(RESERVED):
+            raise BadInputError("lab.topic_reserved", name=name)
+        return prefix + name
 
     def records(self, topic: str, *, limit: int = 1_000_000) -> "pd.DataFrame":
         """Return the records that a topic holds now, without a group and without a commit.
@@ -515,7 +537,7 @@ class Lab:
 
     @contextlib.contextmanager
     def _answers(self):
-        """Say in a sentence what is wrong when Kafka does not answer within the block."""
+        """Say in a sentence what is wrong when Kafka does not answer, or refuses, in the block."""
         from kafka.errors import KafkaError
 
         states = set(self.nodes.values())
@@ -524,7 +546,11 @@ class Lab:
         try:
             yield
         except (KafkaError, OSError) as error:
-            why = self._cluster.trouble() or say("lab.no_answer_unknown")
+            trouble = self._cluster.trouble()
+            if why := refusal(error):
+                told = f"{why} {trouble}" if trouble else why
+                raise BrokerError("lab.refused", why=told) from error
+            why = trouble or say("lab.no_answer_unknown")
             raise BrokerError("lab.no_answer", why=why) from error
 
 

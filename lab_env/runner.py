@@ -1,10 +1,12 @@
 """Runs a lesson from top to bottom in a fresh kernel, and makes a page of what came out."""
 
+import contextlib
 import html
 import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +141,22 @@ def page_file(path: Path, folder: Path) -> Path:
     if place.is_relative_to(path.parent.resolve()):
         raise BadInputError("runner.inside", folder=folder, number=path.name[:2])
     return place / f"{path.stem}.html"
+
+
+def keep_page(text: str, file: Path) -> Path:
+    """Write a page, and return where: beside one that is there already, as name-2, name-3, ...
+
+    Args:
+        text: of the page.
+        file: where it goes if nothing is there.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        place = file if number == 1 else file.with_stem(f"{file.stem}-{number}")
+        with contextlib.suppress(FileExistsError), open(place, "x", encoding="utf-8") as new:
+            new.write(text)  # whoever runs at the same time cannot have opened it too
+            return place
+    raise AssertionError
 
 
 def _failures(notebook: "NotebookNode", last: int) -> list[Failure]:

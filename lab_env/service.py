@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_COPIES = 50  # more would bring down the student's machine, not Kafka
 LOG_LINES = 200
+CONSUMERS = ("KafkaConsumer", "Consumer", "ShareConsumer", "AIOKafkaConsumer")
 POSIX = os.name == "posix"
 # Jupyter's Interrupt is for the notebook's own cell, not for its services
 APART = (
@@ -317,6 +318,21 @@ class Service:
         """The reports under this name: time float64 (s), service str, then a column a field."""
         self._tell()
         return self._home.reports.frame(lambda row: row["service"] == self.name)
+
+    def uses(self, text: str) -> bool:
+        """Return whether the function, or what it was given, has ``text`` as a string or a name."""
+        data = text.encode()
+        return b"\x8c" + bytes([len(data)]) + data in self._payload  # as pickle writes it
+
+    def reads(self, topic: str, clients: Iterable[str]) -> bool:
+        """Return whether the function consumes a topic, as far as it can be known from outside.
+
+        Args:
+            topic: real name.
+            clients: the client ids of the members of the groups that read it now.
+        """
+        consumes = any(map(self.uses, CONSUMERS))
+        return self.name in clients or (consumes and self.uses(topic))
 
     def set(self, **settings: object) -> None:
         """Change settings while the function runs; it sees them in ``service.settings``.

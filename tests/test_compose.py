@@ -19,7 +19,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from lab_env import Lab, clusters, doctor, storage
 from lab_env.clusters import compose, embedded, engine
-from lab_env.errors import BadInputError, BrokerError
+from lab_env.errors import BadInputError, BrokerError, NotYoursError
 
 pytestmark = pytest.mark.shares_a_lab
 ROOT = Path(__file__).parent.parent
@@ -190,6 +190,8 @@ def test_a_supervisor_that_is_killed_too_leaves_it_to_the_next_start():
 def test_what_runs_already_is_joined_and_stays(tmp_path):
     port = free_port()
     with by_hand("kafka-lab-by-hand", port):
+        with contextlib.closing(KafkaProducer(bootstrap_servers=f"127.0.0.1:{port}")) as hers:
+            hers.send("flights.hers", b"UA1545").get(timeout=60)
         with Lab("compose") as joined:
             assert joined.connection["bootstrap_servers"] == [f"127.0.0.1:{port}"]
             assert project(joined) == "kafka-lab-by-hand"
@@ -200,6 +202,11 @@ def test_what_runs_already_is_joined_and_stays(tmp_path):
         with Lab("compose") as again:
             assert project(again) == "kafka-lab-by-hand"
             assert len(again.records("flights.stay")) == 3
+            with pytest.raises(NotYoursError, match="no lab of yours has made it"):
+                again.topic("flights.hers")
+            assert len(again.records("flights.hers")) == 1
+            again.topic("flights.stay")
+            assert len(again.records("flights.stay")) == 0
 
 
 def test_two_checkouts_at_once_and_a_client_in_a_container(tmp_path):

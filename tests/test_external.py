@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import wait_until
@@ -13,9 +14,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 from secure import STUDENTS, shared_cluster
 
-from lab_env import Lab, doctor
-from lab_env.clusters import external, jars, properties
-from lab_env.errors import BadInputError, BrokerError
+from lab_env import Lab, doctor, storage
+from lab_env.clusters import external, jars, ledger, properties
+from lab_env.errors import BadInputError, BrokerError, NotYoursError
 from lab_env.secret import Secret
 
 pytestmark = [pytest.mark.shares_a_lab, pytest.mark.usefixtures("own_home")]
@@ -45,7 +46,58 @@ def student(shared, monkeypatch):
 def topics(shared) -> list[str]:
     """Return the topics that whoever runs the cluster sees."""
     with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
-        return [name for name in admin.list_topics() if not name.startswith("__")]
+        return sorted(name for name in admin.list_topics() if not name.startswith("__"))
+
+
+def work(shared) -> list[str]:
+    """Return the same without the labs' own records."""
+    return sorted(name for name in topics(shared) if not re.search(r"\.lab-\d+$", name))
+
+
+@contextlib.contextmanager
+def others(shared, *names: str):
+    """Have topics that no lab has made."""
+    with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
+        admin.create_topics({name: {} for name in names}, wait_for_metadata=True)
+        try:
+            yield
+        finally:
+            admin.delete_topics(list(names))
+
+
+@contextlib.contextmanager
+def notebook(*made: str, home=None):
+    """Have a lab of the student whose variables are set in a process of its own, with topics.
+
+    A home of its own makes the process one of another machine.
+    """
+    body = f"""
+        import time
+        from lab_env import Lab
+        lab = Lab()
+        print(*[lab.topic(name) for name in {made}], flush=True)
+        time.sleep(600)
+    """
+    more = {"KAFKA_LAB_HOME": str(home)} if home else {}
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(body)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, **more},
+    )  # fmt: skip
+    try:
+        while (line := process.stdout.readline()) and not line.startswith("ana."):
+            pass  # what it has to say of labs that are gone
+        process.made = line.split()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def named_for(monkeypatch, shared, user: str = "ana") -> None:
+    """Set the variables of a student."""
+    for name, value in shared.variables(user).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("sasl", ["SCRAM-SHA-256", "PLAIN"])
@@ -89,45 +141,152 @@ def test_a_client_on_librdkafka_is_let_in_as_well(student):
 def test_students_do_not_meet_and_leave_nothing(student, shared):
     ana, ben, again = student("ana"), student("ben", "PLAIN"), student("ana")
     made = [lab.topic("flights.departed") for lab in (ana, ben, again)]
-    assert made == ["ana.flights.departed", "ben.flights.departed", "ana.2.flights.departed"]
+    assert made == ["ana.flights.departed", "ben.flights.departed", "ana.lab-2.flights.departed"]
     with contextlib.closing(KafkaProducer(**ben.connection)) as spy, pytest.raises(KafkaError):
         spy.send(made[0], b"not mine").get(timeout=10)
+    options = {"group_id": ana.group("board"), "auto_offset_reset": "earliest"}
+    with contextlib.closing(KafkaConsumer(made[0], **ana.connection, **options)) as consumer:
+        wait_until(lambda: consumer.poll(timeout_ms=500) or consumer.assignment())
+        consumer.commit()
     ana.close()
-    assert sorted(topics(shared)) == ["ana.2.flights.departed", "ben.flights.departed"]
+    assert work(shared) == ["ana.lab-2.flights.departed", "ben.flights.departed"]
     again.close()
     ben.close()
     assert topics(shared) == []
-
-
-def test_what_a_dead_lab_left_goes_and_nothing_else(student, shared):
-    others = ["ana.old", "anabel.precious", "precious", "ben.precious"]
     with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
-        admin.create_topics({name: {} for name in others}, wait_for_metadata=True)
-        try:
-            student("ana")
-            wait_until(lambda: "ana.old" not in topics(shared))
-            assert sorted(topics(shared)) == ["anabel.precious", "ben.precious", "precious"]
-        finally:
-            admin.delete_topics(others[1:])
+        assert [one["group_id"] for one in admin.list_groups()] == []
 
 
-def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
-    for name, value in shared.variables("ana").items():
-        monkeypatch.setenv(name, value)
+def test_what_a_dead_lab_left_goes_and_nothing_else(student, shared, monkeypatch, capfd):
+    named_for(monkeypatch, shared)
+    kept = ["ana.homework", "anabel.precious", "ben.precious", "precious"]
+    with others(shared, *kept):
+        with notebook("flights.lost", "2013.flights", "2.mine") as killed:
+            assert killed.made == ["ana.flights.lost", "ana.2013.flights", "ana.2.mine"]
+        lab = student("ana")
+        assert work(shared) == kept
+        assert "ana.flights.lost" in capfd.readouterr().out
+        with pytest.raises(NotYoursError, match=r"ana\.homework.*no lab of yours has made it"):
+            lab.topic("homework")
+        lab.close()
+        assert topics(shared) == kept
+
+
+def test_names_that_begin_with_a_number_are_of_the_lab_that_made_them(student, shared):
+    first, second = student("ana"), student("ana")
+    mine = [lab.topic("2.mine") for lab in (first, second)]
+    assert mine == ["ana.2.mine", "ana.lab-2.2.mine"]
+    second.close()
+    assert work(shared) == ["ana.2.mine"]
+    third = student("ana")
+    assert third.group("x") == "ana.lab-2.x"
+    assert work(shared) == ["ana.2.mine"]
+    for lab in (first, third):
+        with pytest.raises(BadInputError, match="the lab's own"):
+            lab.topic("lab-2.mine")
+        lab.close()
+    assert topics(shared) == []
+
+
+def test_a_lab_on_another_machine_keeps_its_topics_while_it_may_live(
+    student, shared, monkeypatch, tmp_path
+):
+    named_for(monkeypatch, shared)
+    said: list[str] = []
+    with notebook("work", home=tmp_path / "other") as elsewhere:
+        assert elsewhere.made == ["ana.work"]
+        lab = student("ana")
+        assert lab.topic("work") == "ana.lab-2.work"
+        assert external.clean(said.append) == []
+        assert work(shared) == ["ana.lab-2.work", "ana.work"]
+        lab.close()
+    # killed, or asleep: nobody can know it from here
+    assert external.clean(said.append) == []
+    assert work(shared) == ["ana.work"]
+    monkeypatch.setattr(ledger, "SIGN_SECONDS", 0.0)
+    assert external.clean(said.append) == []
+    assert re.search(r"may be asleep, so its 1 topics stay.*after 12 hours", said[-1])
+    monkeypatch.setattr(ledger, "SILENT_HOURS", 1e-6)
+    assert external.clean(said.append) == ["ana.work"]
+    assert topics(shared) == []
+
+
+def test_of_labs_that_start_at_the_same_moment_each_has_a_prefix_of_its_own(shared, monkeypatch):
+    named_for(monkeypatch, shared)
+    connection, folder = properties.read().connection, storage.labs() / "000000-none"
+
+    def start(number: int) -> ledger.Ledger:
+        return ledger.Ledger(connection, "ana", folder, f"home {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        labs = list(pool.map(start, range(4)))
+    try:
+        assert len({lab.prefix for lab in labs}) == 4
+    finally:
+        for lab in labs:
+            lab.close(20)
+    assert topics(shared) == []
+
+
+def test_a_lab_that_was_taken_for_dead_says_so_and_deletes_nothing(student, shared, monkeypatch):
+    monkeypatch.setattr(ledger, "SIGN_SECONDS", 0.1)
+    lab = student("ana")
+    lab.topic("mine")
+    with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
+        admin.delete_topics(["ana.lab-1"])
+        wait_until(lambda: lab._cluster._ledger._lost, 30)
+        with pytest.raises(BrokerError, match="took it for dead"):
+            lab.topic("mine")
+        lab.close()
+        assert work(shared) == ["ana.mine"]
+        admin.delete_topics(["ana.mine"])
+    assert topics(shared) == []
+
+
+def test_what_close_had_no_time_for_is_removed_all_the_same(student, shared, monkeypatch):
+    monkeypatch.setattr(external, "SWEEP_SECONDS", 0.0)
+    lab = student("ana")
+    lab.topic("flights.departed")
+    lab.close()
+    wait_until(lambda: topics(shared) == [], 30)
+
+
+def test_a_notebook_that_ends_while_its_lab_closes_leaves_nothing_all_the_same(shared, monkeypatch):
+    named_for(monkeypatch, shared)
     body = """
         import os
         from lab_env import Lab
+        from lab_env.clusters import external
+        external.SWEEP_SECONDS = 0.0
         lab = Lab()
-        print(lab.topic("flights.lost"), flush=True)
-        os.kill(os.getpid(), 9)
+        print(lab.topic("flights.departed"))
+        lab.close()
+        os._exit(0)
     """
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(body)], capture_output=True, text=True, timeout=60
+    subprocess.run([sys.executable, "-c", textwrap.dedent(body)], check=True, timeout=120)
+    wait_until(lambda: topics(shared) == [], 60)
+
+
+def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
+    named_for(monkeypatch, shared)
+    with notebook("flights.lost"):
+        pass
+    assert work(shared) == ["ana.flights.lost"]
+    wait_until(lambda: storage.clean() == [])  # its supervisor sees to its folder
+    done = subprocess.run(
+        [sys.executable, "-m", "lab_env.cli", "clean"], capture_output=True, text=True, timeout=90
     )
-    assert process.stdout.strip() == "ana.flights.lost", process.stderr
-    assert topics(shared) == ["ana.flights.lost"]
-    assert external.clean() == ["ana.flights.lost"]
+    assert done.stdout.splitlines() == ["removed from the cluster: ana.flights.lost"], done.stderr
     assert topics(shared) == []
+
+
+def test_clean_names_what_no_lab_has_made_and_leaves_it(shared, monkeypatch):
+    named_for(monkeypatch, shared)
+    said: list[str] = []
+    with others(shared, "ana.homework"):
+        assert external.clean(said.append) == []
+        assert topics(shared) == ["ana.homework"]
+    assert re.search(r"no lab has made them, so they stay: ana\.homework", said[0])
 
 
 def test_clean_says_that_the_cluster_cannot_be_reached_and_cleans_here(shared, monkeypatch):
@@ -307,20 +466,28 @@ def test_a_java_keystore_is_told(named, tmp_path):
         named(PROPERTIES=str(file))
 
 
-@pytest.mark.parametrize("prefix", ["", "ana maría", "x" * 80, "."])
+@pytest.mark.parametrize("prefix", ["", "ana maría", "x" * 80, ".", "ana.maria", "__x"])
 def test_a_prefix_is_a_name_that_kafka_takes(named, monkeypatch, prefix):
     monkeypatch.setenv("KAFKA_LAB_PREFIX", prefix)
-    if not prefix:  # as if there were none: the login, and four signs that stay
+    if not prefix:  # as if there were none: the login, and eight signs that stay
         assert external.student() == external.student()
+        assert re.fullmatch(r".+-[0-9a-f]{8}", external.student())
         return
     with pytest.raises(BadInputError, match="begin with"):
         external.student()
 
 
-def test_nothing_without_a_prefix_is_ever_removed():
-    for prefix in ("", ".", "ana"):
-        with pytest.raises(ValueError, match=f"^{re.escape(prefix)}$"):
-            external.remove({"bootstrap_servers": ["127.0.0.1:1"]}, prefix)
-    assert external.ours("ana.flights", "ana.")
-    assert not external.ours("anabel.flights", "ana.")
-    assert not external.ours("ana.2.flights", "ana.")
+def test_four_signs_of_an_older_lab_are_replaced_by_eight(named, monkeypatch, tmp_path):
+    monkeypatch.setenv("KAFKA_LAB_HOME", str(tmp_path))
+    (tmp_path / "student").write_text("ab12", encoding="utf-8")
+    assert re.fullmatch(r"[0-9a-f]{8}", external.token())
+    assert external.token() == external.token()
+
+
+def test_a_name_is_of_one_lab_of_one_student():
+    assert ledger.is_of("ana.flights", "ana", 1)
+    assert ledger.is_of("ana.2.flights", "ana", 1)
+    assert not ledger.is_of("anabel.flights", "ana", 1)
+    assert not ledger.is_of("ana.lab-2.flights", "ana", 1)
+    assert ledger.is_of("ana.lab-2.flights", "ana", 2)
+    assert not ledger.is_of("ana.lab-20.flights", "ana", 2)

@@ -5,6 +5,7 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lab_env.answers import refusal
 from lab_env.errors import LabError
 from lab_env.messages import say
 
@@ -104,6 +105,8 @@ def graded(function: Callable[..., Result]) -> Callable[..., Result]:
         except LabError as error:
             return Result(False, str(error))
         except KafkaError as error:
+            if why := refusal(error):
+                return not_yet("checks.kafka_refused", why=why)
             return not_yet("checks.kafka_error", error=type(error).__name__)
         except TypeError as error:
             if not _is_about_call(error):

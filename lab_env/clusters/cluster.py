@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from lab_env.clusters.made import Made
 from lab_env.errors import BadInputError, LabError, NotYoursError
 from lab_env.messages import say
 
@@ -21,6 +22,7 @@ class Cluster(ABC):
         prefix: what the real names of this student's topics and groups begin with; "" on a
             cluster that is hers alone.
         replication: of a topic, at the least: some clusters take no topic with less.
+        made: which topics the lab may delete; on a Kafka that it started, all.
         on_event: called with (kind, node id, text) when a broker dies by itself or a fault is
             injected; kinds are those of `lab_env.journal.Mark`.
     """
@@ -30,6 +32,7 @@ class Cluster(ABC):
     folder: Path
     prefix: str = ""
     replication: int = 1
+    made: Made = Made()
     on_event: Callable[[str, int, str], None] = staticmethod(lambda kind, node, text: None)
 
     @classmethod

@@ -14,6 +14,7 @@ from lab_env import storage
 from lab_env.clusters import engine
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.embedded import HOST, free_ports
+from lab_env.clusters.made import MadeOnFile
 from lab_env.clusters.supervised import Supervised
 from lab_env.clusters.supervisor import AT_END, try_lock, unlock
 from lab_env.errors import BadInputError, BrokerError, LabError
@@ -107,6 +108,7 @@ class Compose(Cluster):
         self._joined = try_lock(storage.labs().parent / f"compose-{names[0]}.lock")
         if self._joined is None:
             return False
+        self.made = MadeOnFile(self.folder)
         self._project = engine.Project(names[0], [path], {})
         port = self._project.asked("port", "kafka", str(CLIENT_PORT)).strip().rpartition(":")[2]
         self._project.variables = {PORT_VARIABLE: port}

@@ -7,20 +7,23 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 from lab_env import storage
-from lab_env.clusters import properties
+from lab_env.clusters import ledger, properties
 from lab_env.clusters.cluster import Cluster
+from lab_env.clusters.made import MadeOnFile
 from lab_env.clusters.supervised import Supervised
-from lab_env.clusters.supervisor import try_lock, unlock
 from lab_env.errors import BadInputError, BrokerError, LabError, NotYoursError
 from lab_env.messages import say
 
 PREFIX_VARIABLE = "KAFKA_LAB_PREFIX"
-PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}")
-ASK_SECONDS = 10.0
-SWEEP_SECONDS = 1.5  # what is not gone by then is gone at the next start, or by `lab clean`
-MOST_LABS = 9  # of one student at once
+# no dot: "ana." must not begin what is of "ana.maria."; two underscores are Kafka's own
+PREFIX = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]{0,59}")
+TOKEN = re.compile(r"[0-9a-f]{8}")
+SWEEP_SECONDS = 1.5  # what is not gone by then goes on in the background
+# by name: kafka-python is imported late. Else a login that is refused looks like silence
+LOGIN_ERRORS = ("SaslAuthenticationFailedError", "UnsupportedSaslMechanismError")
 FRESH = 1.0  # s for which an answer about brokers is good
 
 
@@ -45,7 +48,7 @@ class External(Cluster):
 
     def __init__(self, brokers: int = 1, *, progress: bool = True, address: str | None = None):
         self._closed = False
-        self._lock = None
+        self._ledger: ledger.Ledger | None = None
         self._supervised: Supervised | None = None
         settings = properties.read() if address is None else properties.plain(address)
         self.connection = settings.connection
@@ -61,7 +64,8 @@ class External(Cluster):
             self._supervised = Supervised(self.folder, lambda event: None)
             if address is None:
                 self._take_prefix()
-                remove(self.connection, self.prefix)  # what a lab that died has left
+            else:
+                self.made = MadeOnFile(self.folder)
         except BaseException:
             self.close()
             raise
@@ -85,19 +89,33 @@ class External(Cluster):
         return {node: "running" if node in self._alive else "dead" for node in sorted(self._known)}
 
     def _take_prefix(self) -> None:
-        """Choose the prefix of this lab: the student's, with a number while another lab uses it."""
+        """Choose the prefix of this lab, and remove what labs of the student that died have left.
+
+        The prefix is the student's, with a number while another lab uses it, on any machine.
+        """
+        from kafka.errors import AuthorizationError, KafkaError
+
+        from lab_env.clusters.ready import quiet_kafka
+
         wanted = student()
-        for prefix in prefixes(wanted):
-            self._lock = try_lock(storage.labs().parent / f"prefix-{prefix}lock")
-            if self._lock is not None:
-                self.prefix = prefix
-                return
-        raise BrokerError("external.no_prefix", prefix=wanted)
+        self.prefix = ledger.prefix_of(wanted, 1)
+        try:
+            with quiet_kafka():
+                self._ledger = ledger.Ledger(self.connection, wanted, self.folder, token())
+        except AuthorizationError as error:
+            raise self._no_right() from error
+        except (KafkaError, OSError) as error:
+            raise _refused(self.connection, error) from error
+        self.made, self.prefix = self._ledger, self._ledger.prefix
+        if removed := self._ledger.removed:
+            names = ", ".join(removed)
+            print(say("external.removed", count=len(removed), names=names))
 
     def explain(self, error: LabError) -> LabError:
         """Return which right is missing, if one is."""
-        if "Authorization" not in str(error):
-            return error
+        return self._no_right() if "Authorization" in str(error) else error
+
+    def _no_right(self) -> BrokerError:
         return BrokerError(
             "external.no_right",
             address=",".join(self.connection["bootstrap_servers"]),
@@ -133,13 +151,10 @@ class External(Cluster):
         if self._closed:
             return
         self._closed = True
-        if self.prefix:
-            with contextlib.suppress(Exception):  # `lab clean` and the next start do it as well
-                remove(self.connection, self.prefix, seconds=SWEEP_SECONDS)
+        if self._ledger is not None:  # the record stays with what could not be removed
+            self._ledger.close(SWEEP_SECONDS)
         if self._supervised is not None:
             self._supervised.close()
-        if self._lock is not None:
-            unlock(self._lock)
 
 
 def brokers_of(connection: dict) -> dict[int, str]:
@@ -166,7 +181,7 @@ def _admin(connection: dict):
         with quiet_kafka(), contextlib.closing(KafkaAdminClient(**connection)) as admin:
             yield admin
     except (KafkaError, OSError) as error:
-        raise _refused(connection) from error
+        raise _refused(connection, error) from error
 
 
 def student() -> str:
@@ -176,24 +191,11 @@ def student() -> str:
         BadInputError: a prefix that Kafka would refuse in a topic's name.
     """
     if named := os.environ.get(PREFIX_VARIABLE):
-        wanted = named.rstrip(".")
+        wanted = named.removesuffix(".")
         if not PREFIX.fullmatch(wanted):
             raise BadInputError("external.bad_prefix", prefix=named, variable=PREFIX_VARIABLE)
         return wanted
-    return f"{_login()}-{_token()}"
-
-
-def prefixes(wanted: str) -> list[str]:
-    """Return the prefix of a student's lab, and those of more labs that she has at once.
-
-    All begin with the first, so that rights on that one are enough.
-    """
-    return [f"{wanted}.", *(f"{wanted}.{number}." for number in range(2, MOST_LABS + 1))]
-
-
-def ours(name: str, prefix: str) -> bool:
-    """Return whether a name is of the lab with this prefix, and of no other lab."""
-    return name.startswith(prefix) and not re.match(r"\d+\.", name[len(prefix) :])
+    return f"{_login()}-{token()}"
 
 
 def _login() -> str:
@@ -204,79 +206,55 @@ def _login() -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:30] or "student"
 
 
-def _token() -> str:
-    """Return four signs of this user's own: in a hub all students may have the same login."""
+def token() -> str:
+    """Return eight signs of this user's own: in a hub all students may have the same login."""
     import secrets
 
     file = storage.home() / "student"
-    with contextlib.suppress(OSError):
-        return file.read_text(encoding="utf-8").strip()
-    token = secrets.token_hex(2)
+
+    def kept() -> str | None:
+        with contextlib.suppress(OSError, ValueError):
+            text = file.read_text(encoding="utf-8").strip()
+            return text if TOKEN.fullmatch(text) else None
+        return None
+
+    if found := kept():
+        return found
+    new = secrets.token_hex(4)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(file, "x", encoding="utf-8") as new:  # two labs at once agree on the first
-            new.write(token)
-    with contextlib.suppress(OSError):
-        return file.read_text(encoding="utf-8").strip()
-    return token
+        if file.exists():  # of a lab that took four signs: too few for a class of hundreds
+            file.unlink()
+        with open(file, "x", encoding="utf-8") as fresh:  # two labs at once agree on the first
+            fresh.write(new)
+    return kept() or new
 
 
-def remove(connection: dict, prefix: str, *, seconds: float = ASK_SECONDS) -> list[str]:
-    """Delete the groups and topics that bear a prefix, and return their names.
-
-    Args:
-        connection: keyword arguments for any kafka-python client.
-        prefix: at least two characters, the last of them a dot.
-        seconds: after so long, what is left stays.
-
-    Raises:
-        BrokerError: the cluster does not answer.
-    """
-    from kafka.errors import KafkaError
-
-    if len(prefix) < 2 or not prefix.endswith("."):  # never everything
-        raise ValueError(prefix)
-    deadline = time.monotonic() + seconds
-    gone = []
-    options = {**connection, "bootstrap_timeout_ms": max(int(1000 * seconds), 500)}
-    with _admin(options) as admin:
-        with contextlib.suppress(KafkaError):
-            groups = [g["group_id"] for g in admin.list_groups()]
-            found = [group for group in groups if ours(group, prefix)]
-            if found and time.monotonic() < deadline:
-                admin.delete_groups(found)  # one that has members stays; it ends with them
-                gone += found
-        topics = [topic for topic in admin.list_topics() if ours(topic, prefix)]
-        for topic in topics:
-            if time.monotonic() > deadline:
-                break
-            with contextlib.suppress(KafkaError):
-                admin.delete_topics([topic])
-                gone.append(topic)
-    return gone
-
-
-def clean() -> list[str]:
+def clean(tell: Callable[[str], None] = lambda text: None) -> list[str]:
     """Delete what this student's dead labs left on the cluster, if one is named; return the names.
 
-    A lab that lives keeps what it has.
+    A lab that lives, on whatever machine, keeps what it has; so does whoever is no lab.
+
+    Args:
+        tell: called with a sentence on what stays, and why.
 
     Raises:
         BadInputError, BrokerError: the cluster cannot be used.
     """
+    from kafka.errors import KafkaError
+
+    from lab_env.clusters.ready import quiet_kafka
+
     if not properties.named():
         return []
-    connection, gone = properties.read().connection, []
+    connection = properties.read().connection
+    wanted = student()
     _reach(connection)
-    for prefix in prefixes(student()):
-        lock = try_lock(storage.labs().parent / f"prefix-{prefix}lock")
-        if lock is None:
-            continue
-        try:
-            gone += remove(connection, prefix)
-        finally:
-            unlock(lock)
-    return gone
+    try:
+        with quiet_kafka():
+            return ledger.clean(connection, wanted, token(), tell)
+    except (KafkaError, OSError) as error:
+        raise _refused(connection, error) from error
 
 
 def _reach(connection: dict) -> None:
@@ -302,9 +280,13 @@ def _reach(connection: dict) -> None:
     raise first
 
 
-def _refused(connection: dict) -> BrokerError:
-    """Return what it means that a cluster that can be reached does not talk to the client."""
+def _refused(connection: dict, error: Exception) -> BrokerError:
+    """Return what it means that a cluster that can be reached does not do what it is asked."""
+    from lab_env.answers import refusal
+
     address = ",".join(connection["bootstrap_servers"])
+    if why := refusal(error, besides=LOGIN_ERRORS):
+        return BrokerError("external.refused", address=address, why=why)
     if connection["security_protocol"].startswith("SASL"):
         user = connection["sasl_plain_username"]
         return BrokerError("external.no_login", address=address, user=user)

@@ -49,8 +49,8 @@ def round_trip(
     from kafka import KafkaAdminClient, KafkaConsumer
     from kafka.errors import AuthorizationError, KafkaError
 
-    # on a shared cluster two labs may be at it at once
-    name = f"{prefix}{TOPIC}-{secrets.token_hex(3)}" if prefix else TOPIC
+    # two labs may be at it at once, and a topic that is not ours must not be in the way
+    name = f"{prefix}{TOPIC}-{secrets.token_hex(3)}"
     deadline = time.monotonic() + seconds
     # a young broker is not ready for the first request of a kind: it is asked again soon
     soon = {"reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 300, "retry_backoff_ms": 20}

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import urllib.error
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,14 @@ class SpringService(Service):
     def _launch(self) -> _JavaRun:
         run, self.port = self._springs.launch(self.name, self._log, self._yaml, self._properties)
         return run
+
+    def uses(self, text: str) -> bool:
+        """Return whether its configuration names ``text``."""
+        return text in f"{self._yaml} {self._properties}"
+
+    def reads(self, topic: str, clients: "Iterable[str]") -> bool:
+        """Return False: to start it again takes long, so a student is told to do it."""
+        return False
 
     def wait_until_up(self, deadline: float) -> None:
         """Return when its health answers.
