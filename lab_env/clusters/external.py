@@ -88,7 +88,7 @@ class External(Cluster):
         """Choose the prefix of this lab: the student's, with a number while another lab uses it."""
         wanted = student()
         for prefix in prefixes(wanted):
-            self._lock = try_lock(storage.labs().parent / f"prefix-{prefix}lock")
+            self._lock = try_lock(storage.labs() / f"prefix-{prefix}lock")
             if self._lock is not None:
                 self.prefix = prefix
                 return
@@ -269,7 +269,7 @@ def clean() -> list[str]:
     connection, gone = properties.read().connection, []
     _reach(connection)
     for prefix in prefixes(student()):
-        lock = try_lock(storage.labs().parent / f"prefix-{prefix}lock")
+        lock = try_lock(storage.labs() / f"prefix-{prefix}lock")
         if lock is None:
             continue
         try:
