@@ -106,7 +106,7 @@ def run(lesson: str, output: Path, keep_going: bool, solutions: bool, timeout: i
             path, solutions=solutions, keep_going=keep_going, seconds=timeout, on_cell=on_cell
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(runner.page(notebook, path), encoding="utf-8")
+    _put(target, runner.page(notebook, path))
     for failure in failures:
         _show(console, path.name, failure)
     if failures:
@@ -219,6 +219,19 @@ def _open_jupyter(arguments: list[str]) -> None:
     others = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (ours, others)))
     LabApp.launch_instance(arguments)
+
+
+def _put(target: Path, text: str) -> None:
+    """Write a file whole or not at all; a link that lies in its place is replaced, not followed."""
+    import secrets
+
+    made = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with open(made, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(made, target)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def _show(console, file: str, failure) -> None:

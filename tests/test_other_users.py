@@ -9,14 +9,19 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import types
 from pathlib import Path
 
 import pytest
+import yaml
+from botocore.exceptions import ClientError
 from conftest import wait_until
 
-from lab_env import Lab, storage
+from lab_env import Lab, aws, cli, storage
+from lab_env.aws import accounts
 from lab_env.clusters import compose, jars, supervisor
-from lab_env.errors import StorageError
+from lab_env.errors import ClusterError, StorageError
+from lab_env.kubernetes import kubeconfig, login
 
 NOBODY, SECOND = 65534, 65533
 
@@ -156,6 +161,67 @@ def test_programs_of_another_user_are_not_started(open_place, monkeypatch):
         jars.ensure(progress=False)
     os.chown(home, NOBODY, NOBODY)  # who names a home trusts its owner
     assert storage.stranger(jars.folder()) is None
+
+
+@as_root
+def test_a_list_of_what_exists_in_a_real_account_is_not_taken_from_another_user(
+    open_place, monkeypatch
+):
+    monkeypatch.setenv(storage.HOME_VARIABLE, str(open_place / "home"))
+    account = types.SimpleNamespace(_emulator=None, _profile="class")
+    folder = accounts.Account._folder(account)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for foreign in (folder, folder.parent):
+        os.chown(foreign, NOBODY, NOBODY)
+        with pytest.raises(StorageError, match="another user"):
+            accounts.Account._folder(account)
+        os.chown(foreign, 0, 0)
+
+
+@as_root
+def test_a_program_that_another_users_kubeconfig_names_is_not_run(open_place, monkeypatch):
+    proof, file = open_place / "proof", open_place / "config"
+    user = {"exec": {"command": "touch", "args": [str(proof)]}}
+    context = {"cluster": "c", "user": "u"}
+    content = {
+        "contexts": [{"name": "mine", "context": context}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": user}],
+    }
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    for foreign in (lambda: os.chown(file, NOBODY, NOBODY), lambda: file.chmod(0o666)):
+        os.chown(file, 0, 0)
+        foreign()
+        with pytest.raises(ClusterError, match="another user"):
+            login.Login(kubeconfig.find("mine")).headers()
+        assert not proof.exists()
+    file.chmod(0o644)
+    with pytest.raises(ClusterError, match="gave no login"):
+        login.Login(kubeconfig.find("mine")).headers()
+    assert proof.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs no right for a link")
+def test_a_page_is_not_written_through_a_link(tmp_path):
+    kept, link = tmp_path / "kept", tmp_path / "03.html"
+    kept.write_text("mine")
+    link.symlink_to(kept)
+    cli._put(link, "<html>")
+    assert kept.read_text() == "mine"
+    assert link.read_text() == "<html>"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["03.html", "kept"]
+
+
+def test_the_emulator_serves_nothing_by_which_another_user_could_start_containers(own_home):
+    with aws.account() as account:
+        account.client("ec2").describe_vpcs()
+        for ask in (
+            lambda: account.client("batch").describe_jobs(jobs=["x"]),
+            account.client("lambda").list_functions,
+        ):
+            with pytest.raises(ClientError, match="501"):
+                ask()
 
 
 # -- what is done at the end ----------------------------------------------------------------------
