@@ -27,6 +27,7 @@ from lab_env.clusters import compose
 from lab_env.clusters import engine as command
 from lab_env.clusters.embedded import HOST, free_ports
 from lab_env.clusters.supervised import Supervised
+from lab_env.clusters.supervisor import NAMES
 from lab_env.errors import BadInputError, BrokerError, ClosedError
 from lab_env.messages import say
 from lab_env.project import file
@@ -342,13 +343,8 @@ class Project:
 
     def _say_how_it_ends(self) -> None:
         """Leave in the folder what its supervisor does when the notebook is gone."""
-        down = ["down", "--volumes", "--remove-orphans", "--timeout", "0"]
-        compose.leave_at_end(
-            self.folder,
-            ["compose", "--project-name", self.name, *down],
-            # an image that was built bears no label, and an older one of it not even a name
-            *(["image", "rm", "--force", image] for image in sorted(self._images)),
-        )
+        images = sorted(filter(NAMES["images"].fullmatch, self._images))
+        compose.leave_at_end(self.folder, compose_project=self.name, images=images)
 
     def _note_images(self) -> None:
         """Note what is built here: it is looked for before and after each command."""

@@ -14,7 +14,7 @@ from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursErro
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
 from lab_env.reports import Reports
-from lab_env.secret import Settings
+from lab_env.secret import Handed, Settings, plain
 from lab_env.topics import NAME
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Lab:
 
     @property
     def librdkafka(self) -> dict:
-        """The same for a client on librdkafka: ``confluent_kafka.Consumer({**lab.librdkafka})``."""
+        """The same for a client on librdkafka: ``Consumer(lab.librdkafka | {"group.id": "g"})``."""
         return librdkafka(self.connection)
 
     def topic(self, name: str, partitions: int = 1, replication: int = 1, **configs: object) -> str:
@@ -599,7 +599,7 @@ def librdkafka(connection: dict) -> dict:
     }
     told = {names[key]: value for key, value in connection.items() if key in names}
     if "sasl.password" in told:  # librdkafka asks a text for its str()
-        told["sasl.password"] = told["sasl.password"].reveal()
+        told["sasl.password"] = Handed(plain(told["sasl.password"]))
     return Settings({"bootstrap.servers": ",".join(connection["bootstrap_servers"]), **told})
 
 

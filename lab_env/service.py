@@ -267,7 +267,7 @@ class Service:
             raise ClosedError("service.closed")
         try:
             self._home.folder.mkdir(parents=True, exist_ok=True)
-            self._log.touch()
+            self._log.touch(mode=0o600)
         except OSError as error:
             raise StorageError(
                 "service.no_folder", folder=self._home.folder, reason=error.strerror

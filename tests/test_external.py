@@ -135,7 +135,16 @@ def test_a_client_on_librdkafka_is_let_in_as_well(student):
 
     lab = student("ana")
     topic = lab.topic("flights.departed")
+    assert topic in AdminClient(lab.librdkafka).list_topics(timeout=20).topics
     assert topic in AdminClient({**lab.librdkafka}).list_topics(timeout=20).topics
+    conf = lab.librdkafka | {"client.id": "lazy"}
+
+    def look(service):
+        service.report(found=topic in AdminClient(conf).list_topics(timeout=20).topics)
+
+    service = lab.service(look)
+    wait_until(lambda: len(service.reports) == 1, 40)
+    assert service.reports["found"].tolist() == [True]
 
 
 def test_students_do_not_meet_and_leave_nothing(student, shared):

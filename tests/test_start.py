@@ -104,6 +104,11 @@ def test_the_first_download_fetches_everything_once_and_shows_it(fresh, mirror, 
     jars.ensure()
 
 
+@posix
+def test_what_one_user_has_fetched_can_be_read_by_all_who_share_her_home(filled):
+    assert {file.stat().st_mode & 0o777 for file in filled.glob("*.jar")} == {0o644}
+
+
 def test_a_repository_that_is_slow_to_recover_is_asked_again(fresh, mirror):
     failed = []
 

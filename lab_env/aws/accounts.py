@@ -15,7 +15,7 @@ from lab_env.aws.emulator import Emulator
 from lab_env.aws.hooks import Hooks, Ledger, Note
 from lab_env.aws.inventory import TAG, Thing
 from lab_env.aws.trouble import AccountError, told
-from lab_env.errors import BadInputError, ClosedError
+from lab_env.errors import BadInputError, ClosedError, StorageError
 from lab_env.journal import Journal
 from lab_env.messages import say
 
@@ -42,7 +42,8 @@ def account(*, embedded: bool | None = None) -> "Account":
 
     Raises:
         BadInputError: a real account without a named profile or region, or a word we do not know.
-        AccountError, StorageError: the embedded account did not start.
+        AccountError, StorageError: the embedded account did not start, or the folder for the keys
+            of a real one cannot be kept.
     """
     wanted = os.environ.get(WHERE, "").strip().lower()
     if wanted not in ("", "embedded", "real"):
@@ -216,7 +217,45 @@ class Account:
         if self._emulator is not None:
             return self._emulator.folder
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self._profile}")
-        return storage.home() / "aws" / plain
+        folder = storage.home() / "aws" / plain
+        # what stands there is deleted in the account, and what lies there are keys
+        if storage.make_private(folder.parent) and storage.make_private(folder):
+            return folder
+        others = any(
+            os.path.lexists(one) and not storage.is_own(one) for one in (folder.parent, folder)
+        )
+        raise StorageError(
+            "storage.not_yours" if others else "storage.not_writable",
+            folder=folder,
+            variable=storage.HOME_VARIABLE,
+        )
+
+    def boundary(self) -> dict[str, str]:
+        """Return the limit with which a role is created: {"PermissionsBoundary": ARN}, or {}.
+
+        Where students share an account, whoever runs it has made that policy
+        (``deploy/aws/policies/boundary.json``), and no role is created without it. Elsewhere there
+        is none.
+
+        Raises:
+            AccountError: the account does not answer.
+        """
+        from botocore.exceptions import ClientError
+
+        with told():
+            number = self.client("sts").get_caller_identity()["Account"]
+        arn = f"arn:aws:iam::{number}:policy{inventory.ROLES}boundary"
+        try:
+            self.client("iam").get_policy(PolicyArn=arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchEntity":
+                raise
+            return {}
+        except AccountError as error:
+            if error.key != "aws.forbidden":  # who may not look at it was told of none
+                raise
+            return {}
+        return {"PermissionsBoundary": arn}
 
     # -- what exists ----------------------------------------------------------------------------
 

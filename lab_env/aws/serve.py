@@ -7,6 +7,16 @@ import logging
 import os
 import sys
 
+# what a lesson uses, and moto's own interface. Nobody is asked for a login here, and there are
+# services (batch, lambda) by which another user of the machine could start containers of hers.
+SERVED = frozenset({"ec2", "ecs", "iam", "logs", "ssm", "sts", "moto_api"})
+
+
+def refuse(environ, start_response):
+    """Answer a call of a service that is not served."""
+    start_response("501 Not Implemented", [("Content-Type", "text/plain")])
+    return [b""]
+
 
 def main(folder: str) -> None:
     """Serve until killed."""
@@ -24,7 +34,9 @@ def main(folder: str) -> None:
     import moto.logs.models
     import moto.ssm.models  # noqa: F401
 
-    app = DomainDispatcherApplication(create_backend_app)
+    app = DomainDispatcherApplication(
+        lambda service: create_backend_app(service) if service in SERVED else refuse
+    )
     server = make_server("127.0.0.1", 0, app, threaded=True)
     os.environ["MOTO_PORT"] = str(server.server_port)
     partly = os.path.join(folder, "port.part")

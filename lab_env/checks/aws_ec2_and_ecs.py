@@ -19,6 +19,7 @@ WORLD = ("0.0.0.0/0", "::/0")
 HERE = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
 # what Fargate has of memory (MiB) for each size of processor (units); from the page of
 # "Amazon ECS task size" (docs.aws.amazon.com, Fargate task definition parameters)
+TOKEN = "ecr:GetAuthorizationToken"  # an action that knows no resource but "*"
 FARGATE = {
     256: (512, 1024, 2048),
     512: tuple(range(1024, 4097, 1024)),
@@ -265,6 +266,7 @@ def _wrong_role(rights: list[dict] | None, parameter: dict, found: dict) -> Resu
         for one in rights
         if one.get("Effect") == "Allow"
         and ("*" in _listed(one.get("Action", ())) or "*" in _listed(one.get("Resource", ())))
+        and _listed(one.get("Action", ())) != [TOKEN]
     ]
     if wide:
         return _wrong("task_wide_role", **found)

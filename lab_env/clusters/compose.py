@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.embedded import HOST, free_ports
 from lab_env.clusters.made import MadeOnFile
 from lab_env.clusters.supervised import Supervised
-from lab_env.clusters.supervisor import AT_END, try_lock, unlock
+from lab_env.clusters.supervisor import AT_END, NAMES, try_lock, unlock
 from lab_env.errors import BadInputError, BrokerError, LabError
 from lab_env.messages import say
 from lab_env.project import file
@@ -31,16 +30,22 @@ STOP_SECONDS = 15
 OWN = re.compile(r"kafka-lab-\d{6}-[0-9a-f]{8}")  # the project of a lab, named after its folder
 
 
-def leave_at_end(folder: Path, *commands: list[str]) -> None:
-    """Leave in a lab's folder what its supervisor, or a later sweep, has to do at the end.
+def leave_at_end(folder: Path, **left: str | list[str]) -> None:
+    """Leave in a lab's folder what its supervisor, or a later sweep, has to end.
 
     Args:
         folder: of the lab.
-        *commands: the words behind ``docker``.
+        **left: ``compose_project="name"`` for all of a project, with ``compose_services=[...]``
+            for these alone; ``images=[...]``.
+
+    Raises:
+        ValueError: another kind, or what is no name: it would stay for ever, in silence.
     """
-    docker = shutil.which("docker") or "docker"
-    lines = [[docker, *words] for words in commands]
-    (folder / AT_END).write_text(json.dumps(lines), encoding="utf-8")
+    for key, names in left.items():
+        for name in [names] if isinstance(names, str) else names:
+            if key not in NAMES or not NAMES[key].fullmatch(name):
+                raise ValueError(f"{key}={name}")
+    (folder / AT_END).write_text(json.dumps(left), encoding="utf-8")
 
 
 class Compose(Cluster):
@@ -105,7 +110,7 @@ class Compose(Cluster):
         names = [name for name in running if not OWN.fullmatch(name)]
         if not names:
             return False
-        self._joined = try_lock(storage.labs().parent / f"compose-{names[0]}.lock")
+        self._joined = try_lock(storage.labs() / f"compose-{names[0]}.lock")
         if self._joined is None:
             return False
         self.made = MadeOnFile(self.folder)
@@ -144,13 +149,8 @@ class Compose(Cluster):
             variables = {f"{PORT_VARIABLE}_{node}": str(p) for node, p in self._ports.items()}
         path = file(ONE if brokers == 1 else THREE)
         self._project = engine.Project(f"kafka-lab-{self.folder.name}", [path], variables)
-        self._at_end([["down", "--volumes", "--remove-orphans", "--timeout", "0"]])
-
-    def _at_end(self, commands: list[list[str]]) -> None:
-        """Say how the project ends."""
-        name = self._project.name  # enough: Compose finds what is its by labels
-        own = (["compose", "--project-name", name, *words] for words in commands)
-        leave_at_end(self.folder, *own)
+        # the name is enough: Compose finds what is its by labels
+        leave_at_end(self.folder, compose_project=self._project.name)
 
     def _fetch(self, progress: bool) -> None:
         """Fetch the images that are missing, and say what comes."""
@@ -305,7 +305,8 @@ class Compose(Cluster):
         self._project.files = [*before, path]
         self._added.append(name)
         if self._joined is not None:  # what was joined stays, what we added goes
-            self._at_end([["rm", "--force", "--stop", "--volumes", *self._added]])
+            project = self._project.name
+            leave_at_end(self.folder, compose_project=project, compose_services=self._added)
         try:
             self._up(name)
         except BaseException:

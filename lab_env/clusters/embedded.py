@@ -601,6 +601,7 @@ def put_cache(made: Path, cache: Path) -> None:
     """Move an AOT cache to its place in one step, from another file system if need be."""
     beside = cache.with_suffix(f".{os.getpid()}.tmp")
     shutil.move(made, beside)
+    beside.chmod(0o644)  # made for one user alone; a shared home is for all
     os.replace(beside, cache)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab_env import storage
-from lab_env.errors import DownloadError
+from lab_env.errors import DownloadError, StorageError
 from lab_env.messages import say
 
 LOCK = Path(__file__).with_name("kafka.lock")
@@ -125,8 +125,16 @@ class Store:
 
         Raises:
             DownloadError: no network, or a file that is not what the lock says.
-            StorageError: the disk is full or the cache cannot be written.
+            StorageError: the disk is full, the cache cannot be written, or it is a stranger's.
         """
+        if owner := storage.stranger(self.folder()) or storage.stranger(self.jar_folder()):
+            raise StorageError(
+                "storage.stranger",
+                folder=self.folder(),
+                owner=owner,
+                home=storage.home(),
+                variable=storage.HOME_VARIABLE,
+            )
         if not self.bad_jars(deep=deep):
             return self.jar_folder()
         from filelock import FileLock, Timeout
@@ -183,6 +191,7 @@ class Store:
                     store.fetch(jar.name, downloader=downloader)
                 except ValueError as error:  # pooch's word for a hash that differs
                     raise DownloadError(self._text("mismatch"), artifact=jar.name) from error
+                (Path(temporary) / jar.name).chmod(0o644)  # a shared home is for all its users
                 # each on its own, so that what has come stays when the network goes
                 os.replace(Path(temporary) / jar.name, self.jar_folder() / jar.name)
 

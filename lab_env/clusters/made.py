@@ -45,7 +45,7 @@ class MadeOnFile(Made):
 
     def __init__(self, lab: Path):
         self._lab = lab
-        self._folder = storage.labs().parent / "made"
+        self._folder = storage.labs() / "made"  # where nobody else can write
         self._old: dict[str, str] = {}  # ids that go, by name
 
     def begin(self, name: str, topic_id: str | None) -> None:

@@ -3,32 +3,90 @@
 Run as a script by the base interpreter, with the standard library alone, in a session of its own,
 so that an Interrupt in the notebook never reaches a broker. It speaks JSON lines: commands come in
 on stdin, events go out on stdout. It takes a lock on the lab's folder before it makes the folder,
-and when its stdin ends or its parent changes, it kills the brokers, runs what the lab left to be
-done at its end, and removes the folder.
+and when its stdin ends or its parent changes, it kills the brokers, does what the lab left to be
+done at its end, and removes the folder. All that it and its children write is their user's alone.
 """
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
 
-AT_END = "at_end.json"  # in a lab's folder: command lines to run before the folder is removed
+AT_END = "at_end.json"  # in a lab's folder: what is to be done before the folder is removed
 AT_END_SECONDS = 60
+# What may stand in that file: names, by key, and each is all of a name that Docker gives; never a
+# command, since a file may have been written by somebody else.
+NAMES = {
+    "compose_project": re.compile(r"[a-z0-9][a-z0-9_-]{0,99}"),
+    "compose_services": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+    "images": re.compile(r"(?:sha256:)?[a-z0-9][a-z0-9._/:-]{0,199}"),
+}
+# a link, or a pipe, that somebody has laid in the way is not followed, nor waited for
+CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-def run_at_end(folder):
-    """Run what a lab left to be done at its end: containers are no children to be killed."""
+def is_mine(found):
+    """Return whether what `os.lstat` or `os.fstat` has found belongs to this user.
+
+    Where users are not told apart by numbers, on Windows, each has a place of her own.
+    """
+    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+
+
+def open_mine(path, flags):
+    """Open a file that is this user's own, made for her alone; any other is an OSError."""
+    fd = os.open(path, flags | CAREFULLY, 0o600)
+    found = os.fstat(fd)
+    if not (stat.S_ISREG(found.st_mode) and is_mine(found)):
+        os.close(fd)
+        raise PermissionError(path)
+    return fd
+
+
+def at_end(folder):
+    """Return the commands that end what a lab left, by the names that stand in its folder."""
     try:
-        with open(os.path.join(folder, AT_END), encoding="utf-8") as file:
-            commands = json.load(file)
+        if not is_mine(os.lstat(folder)):
+            return []
+        fd = open_mine(os.path.join(folder, AT_END), os.O_RDONLY)
+        with open(fd, encoding="utf-8") as file:
+            left = json.load(file)
     except (OSError, ValueError):
-        return
-    for command in commands:
+        return []
+    names = {key: _names(left, key) for key in NAMES}
+    commands = []
+    for project in names["compose_project"]:
+        words = ["compose", "--project-name", project]
+        if "compose_services" not in left:
+            words += ["down", "--volumes", "--remove-orphans", "--timeout", "0"]
+        elif names["compose_services"]:
+            words += ["rm", "--force", "--stop", "--volumes", *names["compose_services"]]
+        else:
+            continue
+        commands.append(words)
+    # an image that was built bears no label, and an older one of it not even a name
+    commands += [["image", "rm", "--force", image] for image in names["images"]]
+    docker = shutil.which("docker") or "docker"
+    return [[docker, *words] for words in commands]
+
+
+def _names(left, key):
+    """Return the names under a key, less what is no name."""
+    found = left.get(key, []) if isinstance(left, dict) else []
+    found = found if isinstance(found, list) else [found]
+    return [one for one in found if isinstance(one, str) and NAMES[key].fullmatch(one)]
+
+
+def do_at_end(folder):
+    """Do what a lab left to be done at its end: containers are no children to be killed."""
+    for command in at_end(folder):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run(
                 command,
@@ -42,7 +100,8 @@ def run_at_end(folder):
 def try_lock(path):
     """Return an open file that holds the lock at ``path``, or None if somebody else holds it."""
     try:
-        handle = open(path, "a+b")  # noqa: SIM115 - open as long as the lock is held
+        fd = open_mine(path, os.O_RDWR | os.O_CREAT)
+        handle = open(fd, "r+b")  # noqa: SIM115 - open as long as the lock is held
     except OSError:
         return None
     try:
@@ -127,7 +186,7 @@ class Supervisor:
                 child.kill()
         for child in self.children.values():
             child.wait()
-        run_at_end(self.folder)
+        do_at_end(self.folder)
         for _ in range(20):  # a system may hold a dead process's files for a moment
             shutil.rmtree(self.folder, ignore_errors=True)
             if not os.path.exists(self.folder):
@@ -149,6 +208,7 @@ def main(folder, parent):
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    os.umask(0o077)  # brokers, and all else that is started here, inherit it
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     lock = try_lock(folder + ".lock")
     supervisor = Supervisor(folder)

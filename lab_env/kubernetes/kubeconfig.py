@@ -27,6 +27,7 @@ class Context:
         cluster, user: the entries that it leads to, as they stand in the file.
         cluster_name: how the kubeconfig calls the cluster.
         folders: of the files that these entries come from: relative paths start there.
+        user_file: the one that the entry of the user comes from.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Context:
     user: dict = field(repr=False)
     cluster_name: str = ""
     folders: dict = field(default_factory=dict, repr=False)
+    user_file: Path | None = field(default=None, repr=False)
 
     @property
     def server(self) -> str:
@@ -84,11 +86,11 @@ def read() -> list[Context]:
             continue
         for part, entries in _parts(file).items():
             for name, entry in entries.items():
-                parts[part].setdefault(name, (entry, file.parent))
+                parts[part].setdefault(name, (entry, file))
     found = []
     for name, (entry, _) in parts["contexts"].items():
-        cluster, cluster_folder = parts["clusters"].get(entry.get("cluster"), ({}, Path()))
-        user, user_folder = parts["users"].get(entry.get("user"), ({}, Path()))
+        cluster, cluster_file = parts["clusters"].get(entry.get("cluster"), ({}, None))
+        user, user_file = parts["users"].get(entry.get("user"), ({}, None))
         found.append(
             Context(
                 name=name,
@@ -96,7 +98,11 @@ def read() -> list[Context]:
                 cluster=cluster,
                 user=user,
                 cluster_name=str(entry.get("cluster", "")),
-                folders={"cluster": cluster_folder, "user": user_folder},
+                folders={
+                    part: file.parent if file else Path()
+                    for part, file in (("cluster", cluster_file), ("user", user_file))
+                },
+                user_file=user_file,
             )
         )
     return found

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import ssl
+import stat
 import subprocess
 import tempfile
 import threading
@@ -167,6 +168,8 @@ class Login:
     def _run(self, plan: dict) -> dict:
         program = str(plan.get("command", ""))
         told = {"context": self.context.name, "program": program}
+        if file := _of_others(self.context.user_file):
+            raise ClusterError("kubernetes.program_of_others", file=file, **told)
         if plan.get("interactiveMode") == "Always":
             raise ClusterError("kubernetes.program_asks", **told)
         if "/" in program:  # a path is one that starts at the kubeconfig
@@ -223,6 +226,18 @@ class Login:
                 raise ClusterError("kubernetes.program_slow", seconds=seconds, **told) from None
             raise
         return out, err, process.returncode
+
+
+def _of_others(file: Path | None) -> Path | None:
+    """Return the file that names a program, if another user could have written it."""
+    if file is None or os.name == "nt":
+        return None
+    try:
+        found = file.stat()
+    except OSError:  # gone since it was read
+        return None
+    safe = found.st_uid in (os.geteuid(), 0) and not found.st_mode & stat.S_IWOTH
+    return None if safe else file
 
 
 def _plain() -> ssl.SSLContext:
