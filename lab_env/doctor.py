@@ -87,6 +87,18 @@ def kafka() -> Iterator[Finding]:
     yield from (Finding(*row) for row in embedded.status())
 
 
+def certificates() -> Iterator[Finding]:
+    from lab_env import certificates
+    from lab_env.clusters import jars
+    from lab_env.spring import app
+
+    if jars.bad_jars() or app.STORE.bad_jars():  # else nothing is to be fetched, and no network
+        yield from (Finding(*row) for row in certificates.status(jars.repository()))
+    elif certificates.named():
+        variable, file = certificates.named()
+        yield Finding(True, say("doctor.certificates", variable=variable, file=file))
+
+
 def memory() -> Iterator[Finding]:
     import psutil
 
@@ -172,6 +184,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine,
     java,
     kafka,
+    certificates,
     memory,
     disk,
     loopback,

@@ -151,10 +151,13 @@ class Store:
         import pooch
         from tqdm import tqdm
 
+        from lab_env import certificates
+
         pooch.get_logger().setLevel("ERROR")
         total = sum(jar.size for jar in jars)
         cancelled = threading.Event()
         with (
+            certificates.session() as session,
             tempfile.TemporaryDirectory(dir=self.folder(), prefix="download-") as temporary,
             tqdm(
                 total=total,
@@ -175,13 +178,25 @@ class Store:
                 retry_if_failed=2,
             )
 
+            def fetch(url: str, file: str, _: object) -> None:
+                with (
+                    certificates.explained(),
+                    session.get(url, stream=True, timeout=20) as response,
+                    open(file, "wb") as target,
+                ):
+                    response.raise_for_status()
+                    for part in response.iter_content(1 << 16):
+                        if cancelled.is_set():
+                            raise InterruptedError
+                        target.write(part)
+                        bar.update(len(part))
+
             def get(jar: Jar) -> None:
-                downloader = pooch.HTTPDownloader(
-                    progressbar=_Progress(bar, cancelled), chunk_size=1 << 16, timeout=20
-                )
                 try:
-                    store.fetch(jar.name, downloader=downloader)
+                    store.fetch(jar.name, downloader=fetch)
                 except ValueError as error:  # pooch's word for a hash that differs
+                    if _is_network(error):  # requests' word for an address that is none
+                        raise
                     raise DownloadError(self._text("mismatch"), artifact=jar.name) from error
                 # each on its own, so that what has come stays when the network goes
                 os.replace(Path(temporary) / jar.name, self.jar_folder() / jar.name)
@@ -233,29 +248,6 @@ def repository() -> str:
     from jgo.constants import MAVEN_CENTRAL_URL
 
     return os.environ.get(MIRROR_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/") + "/"
-
-
-class _Progress:
-    """One bar for all files; pooch calls it like a tqdm bar, a file at a time a thread."""
-
-    def __init__(self, bar, cancelled: threading.Event):
-        self.bar = bar
-        self.cancelled = cancelled
-        self.done = 0
-        self.total = 0
-
-    def update(self, count: int) -> None:
-        if self.cancelled.is_set():
-            raise InterruptedError
-        count = min(count, self.total - self.done)
-        self.done += count
-        self.bar.update(count)
-
-    def reset(self) -> None:
-        """Pooch starts anew at the end of a file, to fill the bar: what is counted stays."""
-
-    def close(self) -> None:
-        """The bar is closed when all files are there."""
 
 
 def _is_network(error: OSError) -> bool:
