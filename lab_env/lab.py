@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lab_env import clusters, notices
+from lab_env import clusters, notices, packages
 from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
@@ -55,6 +55,7 @@ class Lab:
 
     Raises:
         BadInputError: before anything is started.
+        PackageError: Python finds another Kafka client, or a file of yours in place of a package.
         DownloadError, StorageError, BrokerError: Kafka cannot start here; each with the remedy.
     """
 
@@ -63,6 +64,7 @@ class Lab:
         if not isinstance(brokers, int) or not 1 <= brokers <= MOST_BROKERS:
             raise BadInputError("lab.brokers", brokers=brokers)
         kind = clusters.choose(where)
+        packages.check()
         # the client's import takes as long as half a start: let the two overlap
         threading.Thread(target=_import_client, daemon=True).start()
         self.journal = Journal()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab_env import storage
-from lab_env.errors import DownloadError
+from lab_env.errors import DownloadError, StorageError
 from lab_env.messages import say
 
 LOCK = Path(__file__).with_name("kafka.lock")
@@ -94,6 +94,12 @@ class Store:
         """Return Java's class path of all jars, in the lock's order: an AOT cache fits but one."""
         return os.pathsep.join(str(self.jar_folder() / jar.name) for jar in self.read_lock())
 
+    def check_path(self) -> None:
+        """Raise StorageError if Java would take the folder's path for several paths."""
+        if os.pathsep in str(self.jar_folder()):
+            values = {"folder": self.folder(), "sign": os.pathsep}
+            raise StorageError("storage.cut_path", variable=storage.HOME_VARIABLE, **values)
+
     def bad_jars(self, *, deep: bool = False) -> list[Jar]:
         """Return the jars that are missing from the cache or are not what the lock says.
 
@@ -127,6 +133,7 @@ class Store:
             DownloadError: no network, or a file that is not what the lock says.
             StorageError: the disk is full or the cache cannot be written.
         """
+        self.check_path()
         if not self.bad_jars(deep=deep):
             return self.jar_folder()
         from filelock import FileLock, Timeout
