@@ -7,7 +7,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lab_env import clusters, notices, packages
+from lab_env import arguments, clusters, notices, packages
+from lab_env.client_log import ClientLog
 from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
@@ -61,7 +62,7 @@ class Lab:
 
     def __init__(self, where: str | None = None, *, brokers: int = 1, progress: bool = True):
         began = time.monotonic()
-        if not isinstance(brokers, int) or not 1 <= brokers <= MOST_BROKERS:
+        if not arguments.is_whole(brokers, 1, MOST_BROKERS):
             raise BadInputError("lab.brokers", brokers=brokers)
         kind = clusters.choose(where)
         packages.check()
@@ -167,6 +168,8 @@ class Lab:
         """
         from lab_env.observation import look
 
+        arguments.name(topic, "topic")
+        arguments.count(limit, "limit")
         with self._answers():
             return look.records(self.connection, topic, limit=limit)
 
@@ -405,8 +408,11 @@ class Lab:
         Args:
             condition: called ten times a second.
             seconds: the deadline.
+
+        Raises BadInputError: no function, or no number of seconds.
         """
-        deadline = time.monotonic() + seconds
+        arguments.function(condition, "condition")
+        deadline = time.monotonic() + arguments.seconds(seconds)
         while not (met := bool(condition())) and time.monotonic() < deadline:
             time.sleep(0.1)
         return met
@@ -457,6 +463,7 @@ class Lab:
 
     def log(self, node: int = 1, lines: int = 20) -> str:
         """Return the last lines of a broker's log."""
+        arguments.count(lines, "lines", 1)
         return self._open().log(node, lines)
 
     # -- life -------------------------------------------------------------------------------
@@ -569,7 +576,8 @@ def librdkafka(connection: dict) -> dict:
     told = {names[key]: value for key, value in connection.items() if key in names}
     if "sasl.password" in told:  # librdkafka asks a text for its str()
         told["sasl.password"] = told["sasl.password"].reveal()
-    return Settings({"bootstrap.servers": ",".join(connection["bootstrap_servers"]), **told})
+    servers = ",".join(connection["bootstrap_servers"])
+    return Settings({"bootstrap.servers": servers, "logger": ClientLog(), **told})
 
 
 def _import_client() -> None:
