@@ -21,7 +21,11 @@ The map, in the order in which one part may use another:
                   its clients
     clusters      where Kafka comes from: one interface, one module a way
     storage, project   folders on disk, and what is swept; the project's files, also in a wheel
+    client_log    what a client on librdkafka logs
     journal, reports   the clock, the marks in the time axis, what services reported
+    packages, certificates, limits   what this machine has: the right packages, whom a download
+                  trusts, memory and cores
+    arguments     what a call was given, looked at first
     errors, messages   what is said to a person, from one catalogue
 """
 

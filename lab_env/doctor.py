@@ -7,14 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from importlib import metadata
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from lab_env import lessons
-from lab_env.errors import LabError
+from lab_env import lessons, limits, packages
+from lab_env.errors import BadInputError, LabError, PackageError, StorageError
+from lab_env.figures import size
 from lab_env.messages import say
 from lab_env.secret import masked
 
@@ -49,7 +50,9 @@ def python() -> Iterator[Finding]:
 
 def machine() -> Iterator[Finding]:
     system, kind = platform.system(), platform.machine()
-    what = say("doctor.machine", system=system, machine=kind, cores=os.cpu_count())
+    cores, is_limited = limits.cores()
+    told = say("doctor.machine_limited" if is_limited else "doctor.machine_cores", cores=cores)
+    what = say("doctor.machine", system=system, machine=kind, cores=told)
     is_apple_arm = system == "Darwin" and kind == "arm64"
     yield Finding(
         None if is_apple_arm else True, what, say("doctor.machine_remedy") if is_apple_arm else ""
@@ -87,24 +90,60 @@ def kafka() -> Iterator[Finding]:
     yield from (Finding(*row) for row in embedded.status())
 
 
-def memory() -> Iterator[Finding]:
-    import psutil
+def certificates() -> Iterator[Finding]:
+    from lab_env import certificates
+    from lab_env.clusters import jars
+    from lab_env.spring import app
 
-    free = psutil.virtual_memory().available / GB
+    if jars.bad_jars() or app.STORE.bad_jars():  # else nothing is to be fetched, and no network
+        yield from (Finding(*row) for row in certificates.status(jars.repository()))
+    elif certificates.named():
+        variable, file = certificates.named()
+        yield Finding(True, say("doctor.certificates", variable=variable, file=file))
+
+
+def memory() -> Iterator[Finding]:
+    room, is_limited = limits.free_memory()
+    free = room / GB
     remedy = ""
     if free < 2:
         remedy = say("doctor.memory_bad_remedy" if free < 1 else "doctor.memory_some_remedy")
     good = False if free < 1 else None if free < 2 else True
-    yield Finding(good, say("doctor.memory", free=free), remedy)
+    what = say("doctor.memory_limited" if is_limited else "doctor.memory", free=free)
+    yield Finding(good, what, remedy)
 
 
 def disk() -> Iterator[Finding]:
     from lab_env import storage
+    from lab_env.clusters import jars
 
     folder = storage.home()
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(there).free / GB
     yield _judged(free >= 0.5, "disk", free=free, folder=folder)
+    try:
+        jars.KAFKA.check_path()
+    except StorageError as error:
+        yield Finding(False, say("doctor.path", folder=folder), str(error))
+
+
+def temporary() -> Iterator[Finding]:
+    try:
+        folder = tempfile.gettempdir()
+        with tempfile.TemporaryFile() as file:
+            file.write(b"?")
+            file.flush()
+    except OSError as error:
+        yield _bad("temporary_bad", why=error)
+        return
+    free = shutil.disk_usage(folder).free / GB
+    yield _judged(free >= 0.1, "temporary", free=free, folder=folder)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        named = os.environ.get(name)
+        if named and os.path.realpath(named) != os.path.realpath(folder):
+            if name == "TMPDIR" or os.name == "nt":
+                yield _note("temporary_other", variable=name, named=named, folder=folder)
+            break
 
 
 def loopback() -> Iterator[Finding]:
@@ -125,15 +164,28 @@ def loopback() -> Iterator[Finding]:
 
 
 def client() -> Iterator[Finding]:
-    version = _version("kafka-python")
-    if version is None:
-        yield _bad("client_missing")
-    else:
-        yield Finding(True, say("doctor.client", version=version))
-    if old := _version("kafka"):
-        yield _bad("client_old", version=old)
-    for file in _shadows():
-        yield _bad("client_shadow", file=file)
+    found = [*packages.client(), *packages.hidden(), *_shadows()]
+    if not found:
+        yield Finding(True, say("doctor.client", version=packages.version(packages.CLIENT)))
+    for remedy in dict.fromkeys(map(str, found)):
+        yield Finding(False, say("doctor.client_bad"), remedy)
+
+
+def versions() -> Iterator[Finding]:
+    pinned = packages.pinned()
+    others = []
+    for name, wanted in pinned.items():
+        if name == packages.CLIENT:
+            continue
+        there = packages.version(name)
+        if there is None:
+            yield _bad("missing", package=name)
+        elif not wanted.specifier.contains(there, prereleases=True):
+            others.append(f"{name} {there} ({wanted.specifier})")
+    if others:
+        yield _note("versions_other", others=", ".join(others))
+    elif pinned:
+        yield Finding(True, say("doctor.versions", count=len(pinned)))
 
 
 def variables() -> Iterator[Finding]:
@@ -141,15 +193,19 @@ def variables() -> Iterator[Finding]:
     if not lab:
         yield Finding(True, say("doctor.variables_none"))
         return
+    try:
+        size.scale()
+    except BadInputError as error:
+        yield Finding(False, say("doctor.variable_bad", variable=size.VARIABLE), str(error))
     told = ", ".join(f"{key}={masked(key, value)}" for key, value in lab.items())
     yield Finding(None, say("doctor.variables", variables=told), say("doctor.variables_remedy"))
 
 
 def jupyter() -> Iterator[Finding]:
-    versions = {name: _version(name) for name in ("jupyterlab", "ipykernel")}
+    versions = {name: packages.version(name) for name in ("jupyterlab", "ipykernel")}
     for name, version in versions.items():
         if version is None:
-            yield _bad("jupyter_missing", package=name)
+            yield _bad("missing", package=name)
     if all(versions.values()):
         what = say("doctor.jupyter", lab=versions["jupyterlab"], kernel=versions["ipykernel"])
         yield Finding(True, what)
@@ -172,10 +228,13 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine,
     java,
     kafka,
+    certificates,
     memory,
     disk,
+    temporary,
     loopback,
     client,
+    versions,
     variables,
     jupyter,
     docker,
@@ -192,19 +251,14 @@ def _bad(name: str, what: str | None = None, **values: object) -> Finding:
     return Finding(False, say(f"doctor.{what or name}", **values), say(f"doctor.{name}_remedy"))
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _note(name: str, **values: object) -> Finding:
+    return Finding(None, say(f"doctor.{name}", **values), say(f"doctor.{name}_remedy"))
 
 
-def _shadows() -> Iterator[Path]:
-    """Yield what beside the lessons a kernel would import instead of the Kafka client."""
-    try:
-        folder = lessons.folder()
-    except LabError:
-        return
-    for name in ("kafka.py", "kafka"):
-        if (folder / name).exists():
-            yield folder / name
+def _shadows() -> Iterator[PackageError]:
+    """Yield what a kernel would import instead of a package, from beside a notebook."""
+    folders = [Path.cwd()]
+    with suppress(LabError):
+        folders.append(lessons.folder())
+    for folder in folders:
+        yield from packages.beside(folder)

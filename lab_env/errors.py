@@ -58,3 +58,7 @@ class ServiceError(LabError):
 
 class ClusterError(LabError):
     """A Kubernetes cluster cannot be used, refuses something, or does not get where it should."""
+
+
+class PackageError(LabError):
+    """Python finds something else than a package that the lab needs."""

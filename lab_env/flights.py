@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab_env import arguments
 from lab_env.errors import BadInputError, LabError
 from lab_env.messages import say
 
@@ -56,7 +57,7 @@ def table(month: int | None = None, day: "str | date | None" = None) -> "pd.Data
     """
     frame = _year()
     if month is not None:
-        if month not in range(1, 13):
+        if not arguments.is_whole(month, 1, 12):
             raise BadInputError("flights.bad_month", got=month)
         frame = frame[frame["month"] == month]
     if day is not None:
@@ -84,7 +85,7 @@ def events(rows: "pd.DataFrame", kind: str = "departed") -> list[dict]:
     Raises:
         BadInputError: no such kind, or rows that are not the table's.
     """
-    if kind not in EVENTS:
+    if not isinstance(kind, str) or kind not in EVENTS:
         raise BadInputError("flights.bad_kind", got=kind, known=", ".join(EVENTS))
     fields = EVENTS[kind]
     missing = {"scheduled", *fields.values()} - set(getattr(rows, "columns", ()))
@@ -117,7 +118,7 @@ def replay(events: Iterable, rate: float | None, seconds: float | None = None) -
         A `Replay`: loop over it, then ask it what came of it.
 
     Raises:
-        BadInputError: a rate or a time of zero or less.
+        BadInputError: no events, or a rate or a time that is no number above zero.
     """
     return Replay(events, rate, seconds)
 
@@ -143,9 +144,13 @@ class Replay:
     SLACK = 0.05  # s; how late a thing may be on a busy machine
 
     def __init__(self, events: Iterable, rate: float | None, seconds: float | None = None):
-        if rate is not None and not rate > 0:
+        try:
+            iter(events)
+        except TypeError:
+            raise BadInputError("flights.bad_events", got=events) from None
+        if rate is not None and not (arguments.is_number(rate) and rate > 0):
             raise BadInputError("flights.bad_rate", got=rate)
-        if seconds is not None and not seconds > 0:
+        if seconds is not None and not (arguments.is_number(seconds) and seconds > 0):
             raise BadInputError("flights.bad_seconds", got=seconds)
         self.rate = rate
         self.sent = 0

@@ -7,8 +7,9 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lab_env import clusters, notices
+from lab_env import arguments, clusters, notices, packages
 from lab_env.answers import refusal
+from lab_env.client_log import ClientLog
 from lab_env.clusters.ledger import RESERVED
 from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
@@ -57,14 +58,16 @@ class Lab:
 
     Raises:
         BadInputError: before anything is started.
+        PackageError: Python finds another Kafka client, or a file of yours in place of a package.
         DownloadError, StorageError, BrokerError: Kafka cannot start here; each with the remedy.
     """
 
     def __init__(self, where: str | None = None, *, brokers: int = 1, progress: bool = True):
         began = time.monotonic()
-        if not isinstance(brokers, int) or not 1 <= brokers <= MOST_BROKERS:
+        if not arguments.is_whole(brokers, 1, MOST_BROKERS):
             raise BadInputError("lab.brokers", brokers=brokers)
         kind = clusters.choose(where)
+        packages.check()
         # the client's import takes as long as half a start: let the two overlap
         threading.Thread(target=_import_client, daemon=True).start()
         self.journal = Journal()
@@ -187,6 +190,8 @@ class Lab:
         """
         from lab_env.observation import look
 
+        arguments.name(topic, "topic")
+        arguments.count(limit, "limit")
         with self._answers():
             return look.records(self.connection, topic, limit=limit)
 
@@ -432,8 +437,11 @@ class Lab:
         Args:
             condition: called ten times a second.
             seconds: the deadline.
+
+        Raises BadInputError: no function, or no number of seconds.
         """
-        deadline = time.monotonic() + seconds
+        arguments.function(condition, "condition")
+        deadline = time.monotonic() + arguments.seconds(seconds)
         while not (met := bool(condition())) and time.monotonic() < deadline:
             time.sleep(0.1)
         return met
@@ -484,6 +492,7 @@ class Lab:
 
     def log(self, node: int = 1, lines: int = 20) -> str:
         """Return the last lines of a broker's log."""
+        arguments.count(lines, "lines", 1)
         return self._open().log(node, lines)
 
     # -- life -------------------------------------------------------------------------------
@@ -600,7 +609,8 @@ def librdkafka(connection: dict) -> dict:
     told = {names[key]: value for key, value in connection.items() if key in names}
     if "sasl.password" in told:  # librdkafka asks a text for its str()
         told["sasl.password"] = Handed(plain(told["sasl.password"]))
-    return Settings({"bootstrap.servers": ",".join(connection["bootstrap_servers"]), **told})
+    servers = ",".join(connection["bootstrap_servers"])
+    return Settings({"bootstrap.servers": servers, "logger": ClientLog(), **told})
 
 
 def _import_client() -> None:

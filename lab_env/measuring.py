@@ -11,6 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab_env import arguments
 from lab_env.errors import BadInputError, ServiceError
 from lab_env.journal import Journal
 from lab_env.messages import say
@@ -281,7 +282,7 @@ def by_turns(
     """Do what `measure` does; return the rows of its frame, and why a case failed, by name."""
     from lab_env.service import Services
 
-    rates = [float(rate) for rate in rates]
+    rates = _numbers(rates)
     _check(cases, runs, copies, rates, seconds)
     clock = Journal()  # a private one: the turns are no news for the lab's pictures
     clock.epoch = journal.epoch
@@ -375,6 +376,17 @@ def _sentence(what: object, error: ServiceError) -> str:
     return say("measuring.left_out", what=what, error=error)
 
 
+def _numbers(rates: object) -> list[float]:
+    try:
+        numbers = () if isinstance(rates, str | bytes) else tuple(rates)
+    except TypeError:
+        numbers = (None,)
+    good = all(arguments.is_number(rate) and rate > 0 for rate in numbers)
+    if not good or isinstance(rates, str | bytes):
+        raise BadInputError("measuring.bad_rates", got=rates)
+    return [float(rate) for rate in numbers]
+
+
 def _check(
     cases: object, runs: object, copies: object, rates: list[float], seconds: object
 ) -> None:
@@ -385,9 +397,7 @@ def _check(
     numbers = copies.values() if isinstance(copies, Mapping) else [copies]
     if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 16 for n in numbers):
         raise BadInputError("measuring.bad_copies", got=copies)
-    if not all(0 < rate < math.inf for rate in rates):
-        raise BadInputError("measuring.bad_rates", got=rates)
-    if seconds is not None and not 0 < seconds < BOUND:
+    if seconds is not None and not (arguments.is_number(seconds) and 0 < seconds < BOUND):
         raise BadInputError("measuring.bad_seconds", got=seconds, most=f"{BOUND:.0f}")
     for what, case in cases.items():
         if not isinstance(case, tuple) or not case or not callable(case[0]):

@@ -4,7 +4,7 @@ import linecache
 import threading
 from collections.abc import Callable
 
-from lab_env import notices, worker
+from lab_env import arguments, notices, worker
 from lab_env.errors import BadInputError, ClosedError
 from lab_env.journal import Journal
 from lab_env.messages import say
@@ -45,6 +45,7 @@ class Repeat:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Let it not be called any more, and wait for a call that goes on. Can be called again."""
+        arguments.seconds(seconds)
         self._stop.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(seconds)
@@ -97,7 +98,7 @@ class Repeats:
         Raises BadInputError: no function, or no number of seconds.
         """
         name = getattr(function, "__name__", "function").strip("<>") if name is None else name
-        good = isinstance(every, int | float) and not isinstance(every, bool) and every >= LEAST
+        good = arguments.is_number(every, LEAST, arguments.A_DAY)
         if not callable(function) or not isinstance(name, str) or not good:
             raise BadInputError("repeating.bad", name=name, every=every, least=LEAST)
         if name in self.by_name:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import notices, travel, worker
+from lab_env import arguments, notices, travel, worker
 from lab_env.errors import BadInputError, ClosedError, ServiceError, StorageError
 from lab_env.journal import Journal
 from lab_env.messages import say
@@ -381,6 +381,7 @@ class Service:
         Raises ServiceError, with the end of the log, if the function fails or does not report it.
         """
         run, seconds = self._run, _seconds(seconds)
+        arguments.name(field, "field")
         over = False
 
         def there() -> bool:
@@ -553,10 +554,10 @@ class Services(Mapping):
         return _named(self._services.values(), name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._services
+        return isinstance(name, str) and name in self._services
 
     def get(self, name: str, default=None):
-        return self._services.get(name, default)
+        return self._services[name] if name in self else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._services))
@@ -641,7 +642,7 @@ def _plain_settings(settings: object) -> dict:
 
 def _named(services: Iterable[Service], name: str) -> Service:
     known = {service.name: service for service in services}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         names = ", ".join(known) or say("service.none_yet")
         raise BadInputError("service.unknown", name=name, known=names)
     return known[name]

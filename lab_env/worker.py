@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 
 GRACE = 2.0  # s that a function has to end, once it was asked to or its notebook is gone
 LOG_LIMIT = 1_000_000  # bytes of log on the disk
@@ -299,9 +300,19 @@ def main() -> None:
         channel.send(returned=True)
 
 
+def let_client_in() -> None:
+    """Let kafka-python be imported where every warning is an error (PYTHONWARNINGS=error).
+
+    It reads its schemas by a function that Python 3.11 and 3.12 call old.
+    """
+    message = r"(open|read)_text is deprecated"
+    warnings.filterwarnings("ignore", message, DeprecationWarning)
+
+
 def run(service: Service, payload: bytes) -> None:
     """Unpack the function and call it."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it says much while a broker is down
+    let_client_in()
     function, args = pickle.loads(payload)
     function(service, *args)
 

@@ -218,12 +218,13 @@ def test_the_doctor_finds_this_machine_fit_and_says_what_it_saw(place):
     assert "KAFKA_LAB_MIRROR=somewhere" in out
 
 
-@pytest.mark.parametrize("name", ["kafka.py", "kafka"])
+@pytest.mark.parametrize("name", ["kafka.py", "kafka/__init__.py"])
 def test_a_file_that_hides_the_client_is_bad(place, name):
-    (place / "notebooks" / name).mkdir()
+    (place / "notebooks" / name).parent.mkdir(exist_ok=True)
+    (place / "notebooks" / name).touch()
     code, out, _ = lab(place, "doctor")
     assert code == 1
-    assert "hides the Kafka client" in out
+    assert "hides the package kafka-python" in out
 
 
 def test_the_old_package_beside_the_client_is_bad(place):

@@ -14,7 +14,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 OF_ANOTHER = {  # comes with that one
     "botocore": "boto3",
+    "cryptography": "moto",
     "numpy": "pandas",
+    "packaging": "jupyterlab",
     "requests": "pooch",
     "traitlets": "ipykernel",
     "werkzeug": "flask",

@@ -2,13 +2,23 @@
 
 import functools
 import html
+import inspect
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lab_env import arguments
 from lab_env.answers import refusal
 from lab_env.errors import LabError
 from lab_env.messages import say
 
+KINDS = {  # what fits: by the argument's name, or by its annotation
+    "lab": lambda value: hasattr(value, "connection"),
+    "account": lambda value: hasattr(value, "client"),
+    int: arguments.is_whole,
+    float: arguments.is_number,
+}
 # a sign and a word besides the colour, for whoever cannot tell the colours apart
 LOOKS = {"passed": ("✓", "#00734f"), "not_yet": ("✗", "#b04a00"), "not_here": ("○", "#5f5f5f")}
 
@@ -108,15 +118,36 @@ def graded(function: Callable[..., Result]) -> Callable[..., Result]:
             if why := refusal(error):
                 return not_yet("checks.kafka_refused", why=why)
             return not_yet("checks.kafka_error", error=type(error).__name__)
-        except TypeError as error:
-            if not _is_about_call(error):
+        except Exception as error:
+            wrong = error if _is_about_call(error) else _wrong_argument(function, args, kwargs)
+            if wrong is None:
                 raise
-            return not_yet("checks.wrong_call", name=function.__name__, error=error)
+            return not_yet("checks.wrong_call", name=function.__name__, error=wrong)
 
     answer.graded = True
     return answer
 
 
-def _is_about_call(error: TypeError) -> bool:
+def _is_about_call(error: Exception) -> bool:
     """Return whether the call of the check itself was wrong (no frame below the wrapper's)."""
-    return error.__traceback__ is not None and error.__traceback__.tb_next is None
+    trace = error.__traceback__
+    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
+
+
+def _wrong_argument(function: Callable, args: tuple, kwargs: dict) -> str | None:
+    """Return the argument that is of another kind than the check wants, in words, or None."""
+    signature = inspect.signature(function)
+    for name, value in signature.bind(*args, **kwargs).arguments.items():
+        if not _fits(value, name if name in KINDS else signature.parameters[name].annotation):
+            return say("checks.wrong_argument", name=name, got=value)
+    return None
+
+
+def _fits(value: object, wanted: object) -> bool:
+    """Return whether a value is of the kind that a name or an annotation wants, if it says so."""
+    if fits := KINDS.get(wanted):
+        return fits(value)
+    if typing.get_origin(wanted) is types.UnionType:
+        return any(_fits(value, one) for one in typing.get_args(wanted))
+    kind = typing.get_origin(wanted) or wanted
+    return kind is inspect.Parameter.empty or not isinstance(kind, type) or isinstance(value, kind)

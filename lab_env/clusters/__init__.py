@@ -40,6 +40,8 @@ def choose(where: str | None = None) -> Callable[..., Cluster] | None:
         BadInputError: no such way, or the named one is not at hand here.
     """
     named = where if where is not None else os.environ.get(WHERE_VARIABLE)
+    if named is not None and not isinstance(named, str):
+        raise BadInputError("clusters.where_no_text", where=named)
     if not named:
         return None
     if ":" in named:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from lab_env import arguments
 from lab_env.clusters.made import Made
 from lab_env.errors import BadInputError, LabError, NotYoursError
 from lab_env.messages import say
@@ -98,7 +99,7 @@ class Cluster(ABC):
     def check_node(self, node: int, *states: str) -> None:
         """Raise BadInputError unless ``node`` is a broker of this cluster, in one of ``states``."""
         nodes = self.nodes
-        if node not in nodes:
+        if not arguments.is_whole(node) or node not in nodes:
             known = ", ".join(map(str, sorted(nodes)))
             raise BadInputError("clusters.no_such_node", node=node, known=known)
         if states and nodes[node] not in states:

@@ -276,7 +276,7 @@ def _reach(connection: dict) -> None:
             why = error.verify_message or str(error)
             first = first or BrokerError("external.no_trust", address=address, why=why)
         except (OSError, ValueError) as error:
-            first = first or BrokerError("external.no_answer", address=address, why=error)
+            first = first or _no_answer(address, error)
     raise first
 
 
@@ -290,7 +290,15 @@ def _refused(connection: dict, error: Exception) -> BrokerError:
     if connection["security_protocol"].startswith("SASL"):
         user = connection["sasl_plain_username"]
         return BrokerError("external.no_login", address=address, user=user)
-    return BrokerError("external.no_answer", address=address, why=say("external.silent"))
+    return _no_answer(address, say("external.silent"))
+
+
+def _no_answer(address: str, why: object) -> BrokerError:
+    """Return that nobody answers: on this machine no network is in between."""
+    here = all(one.rpartition(":")[0] in properties.HERE for one in address.split(","))
+    return BrokerError(
+        "external.no_answer_here" if here else "external.no_answer", address=address, why=why
+    )
 
 
 def _tls(connection: dict) -> ssl.SSLContext:

@@ -94,6 +94,12 @@ class Store:
         """Return Java's class path of all jars, in the lock's order: an AOT cache fits but one."""
         return os.pathsep.join(str(self.jar_folder() / jar.name) for jar in self.read_lock())
 
+    def check_path(self) -> None:
+        """Raise StorageError if Java would take the folder's path for several paths."""
+        if os.pathsep in str(self.jar_folder()):
+            values = {"folder": self.folder(), "sign": os.pathsep}
+            raise StorageError("storage.cut_path", variable=storage.HOME_VARIABLE, **values)
+
     def bad_jars(self, *, deep: bool = False) -> list[Jar]:
         """Return the jars that are missing from the cache or are not what the lock says.
 
@@ -127,6 +133,7 @@ class Store:
             DownloadError: no network, or a file that is not what the lock says.
             StorageError: the disk is full, the cache cannot be written, or it is a stranger's.
         """
+        self.check_path()
         if owner := storage.stranger(self.folder()) or storage.stranger(self.jar_folder()):
             raise StorageError(
                 "storage.stranger",
@@ -159,10 +166,13 @@ class Store:
         import pooch
         from tqdm import tqdm
 
+        from lab_env import certificates
+
         pooch.get_logger().setLevel("ERROR")
         total = sum(jar.size for jar in jars)
         cancelled = threading.Event()
         with (
+            certificates.session() as session,
             tempfile.TemporaryDirectory(dir=self.folder(), prefix="download-") as temporary,
             tqdm(
                 total=total,
@@ -183,13 +193,25 @@ class Store:
                 retry_if_failed=2,
             )
 
+            def fetch(url: str, file: str, _: object) -> None:
+                with (
+                    certificates.explained(),
+                    session.get(url, stream=True, timeout=20) as response,
+                    open(file, "wb") as target,
+                ):
+                    response.raise_for_status()
+                    for part in response.iter_content(1 << 16):
+                        if cancelled.is_set():
+                            raise InterruptedError
+                        target.write(part)
+                        bar.update(len(part))
+
             def get(jar: Jar) -> None:
-                downloader = pooch.HTTPDownloader(
-                    progressbar=_Progress(bar, cancelled), chunk_size=1 << 16, timeout=20
-                )
                 try:
-                    store.fetch(jar.name, downloader=downloader)
+                    store.fetch(jar.name, downloader=fetch)
                 except ValueError as error:  # pooch's word for a hash that differs
+                    if _is_network(error):  # requests' word for an address that is none
+                        raise
                     raise DownloadError(self._text("mismatch"), artifact=jar.name) from error
                 (Path(temporary) / jar.name).chmod(0o644)  # a shared home is for all its users
                 # each on its own, so that what has come stays when the network goes
@@ -242,29 +264,6 @@ def repository() -> str:
     from jgo.constants import MAVEN_CENTRAL_URL
 
     return os.environ.get(MIRROR_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/") + "/"
-
-
-class _Progress:
-    """One bar for all files; pooch calls it like a tqdm bar, a file at a time a thread."""
-
-    def __init__(self, bar, cancelled: threading.Event):
-        self.bar = bar
-        self.cancelled = cancelled
-        self.done = 0
-        self.total = 0
-
-    def update(self, count: int) -> None:
-        if self.cancelled.is_set():
-            raise InterruptedError
-        count = min(count, self.total - self.done)
-        self.done += count
-        self.bar.update(count)
-
-    def reset(self) -> None:
-        """Pooch starts anew at the end of a file, to fill the bar: what is counted stays."""
-
-    def close(self) -> None:
-        """The bar is closed when all files are there."""
 
 
 def _is_network(error: OSError) -> bool:

@@ -22,6 +22,7 @@ NAMES = (
     ("KAFKA_LAB_KEY", "ssl.key.location", "ssl_keyfile"),
 )
 REPLICATION = "KAFKA_LAB_REPLICATION"
+HERE = ("127.0.0.1", "localhost", "[::1]")  # this machine
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
@@ -69,7 +70,7 @@ def plain(address: str) -> Settings:
         BadInputError: not an address of this machine: elsewhere a lab needs a prefix.
     """
     host, _, port = address.rpartition(":")
-    if host not in ("127.0.0.1", "localhost", "[::1]") or not re.fullmatch(r"\d{1,5}", port):
+    if host not in HERE or not re.fullmatch(r"\d{1,5}", port):
         raise BadInputError("external.bad_address", got=address, variable=BOOTSTRAP)
     connection = {"bootstrap_servers": [address], "security_protocol": "PLAINTEXT"}
     return Settings({**connection, "bootstrap_timeout_ms": 10_000}, 1)

@@ -359,7 +359,7 @@ class Springs:
         """Start instances of the application; see `lab_env.lab.Lab.spring`."""
         names = names_of(name, copies)
         self.look(yaml, properties)
-        rabbit = texts.wants_rabbit(texts.read(yaml or "") | properties)
+        rabbit = texts.wants_rabbit(texts.read("" if yaml is None else yaml) | properties)
         app.ensure(rabbit=rabbit)
         try:
             return self._start_all(names, yaml, properties)
@@ -393,7 +393,7 @@ class Springs:
 
         Raises BadInputError: the YAML cannot work, or wants a RabbitMQ that nobody has started.
         """
-        wanted = texts.read(yaml or "") | properties
+        wanted = texts.read("" if yaml is None else yaml) | properties
         if texts.wants_rabbit(wanted) and not self._rabbit():
             raise BadInputError("spring.no_rabbit")
         if yaml is not None:
@@ -404,7 +404,7 @@ class Springs:
         self, name: str, log: Path, yaml: str | None, properties: dict[str, object]
     ) -> tuple[_JavaRun, int]:
         """Start a JVM, and return its run and the port of its actuator at once."""
-        wanted = texts.read(yaml or "") | properties
+        wanted = texts.read("" if yaml is None else yaml) | properties
         port, properties = _port(name, wanted, properties)
         rabbit = self._rabbit() if texts.wants_rabbit(wanted) else None
         class_path = app.ensure(rabbit=rabbit is not None)
