@@ -22,6 +22,7 @@ The map, in the order in which one part may use another:
     clusters      where Kafka comes from: one interface, one module a way
     storage, project   folders on disk, and what is swept; the project's files, also in a wheel
     client_log    what a client on librdkafka logs
+    waiting       waiting as long as something goes on, and telling so
     journal, reports   the clock, the marks in the time axis, what services reported
     packages, certificates, limits   what this machine has: the right packages, whom a download
                   trusts, memory and cores

@@ -1,6 +1,6 @@
 """Docker for a lesson: the engine and its API, and Compose projects that end with the notebook.
 
-engine = containers.engine()                what answers, or why nobody does
+engine = containers.engine(images=True)     what answers, or why nobody does
 engine.get("/containers/json")              a question to its REST API
 compose = containers.project("airport")     a folder with a Compose file
 compose("up --detach --wait")               what `docker compose ...` does in that folder
@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lab_env import storage
@@ -39,6 +39,8 @@ LAST_LINES = 8  # of a command that fails
 TICK = 0.2
 HEADER = 8  # bytes before each piece of a container's output, which begin with its channel
 CHANNELS = (b"\0\0\0\0", b"\1\0\0\0", b"\2\0\0\0")
+VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+NAMELESS = re.compile(r"[0-9a-f]{64}")  # how the engine calls a volume that nobody has named
 # what is printed of all that Compose and its builder say: how each step ends, not that it has begun
 NOISE = re.compile(
     r"(Container|Network|Volume|Image) \S+ +\w+ing$|time=.* level=warning"
@@ -49,14 +51,18 @@ STEP = re.compile(r"Step \d+/\d+ :|---> Using cache|#\d+ (\[\s*\d|\[\w+ \d+/|CAC
 
 
 class Engine:
-    """Docker's engine, by its REST API; false where none answers.
+    """Docker's engine, by its REST API; false where none answers, or images cannot be had.
+
+    Args:
+        images: those that have to be there; the ones that are missing are fetched.
 
     Attributes:
-        why: why none answers, in a sentence; "" if one does.
+        why: why it cannot be used, in a sentence; "" if it can.
         host: where it listens, as in ``DOCKER_HOST``; "" if none answers.
     """
 
-    def __init__(self):
+    def __init__(self, images: Iterable[str] = ()):
+        self._told = "containers.no_engine"
         self.why = command.unavailable() or ""
         self.host = "" if self.why else _host()
         self._client = None
@@ -65,13 +71,17 @@ class Engine:
                 self._client = _client(self.host)
             except Exception as error:  # of a dozen kinds: a transport that is not installed, TLS
                 self.why = say("containers.no_api", host=self.host, why=error)
+        for image in images if not self.why else ():
+            if why := command.fetch(image):
+                self.why, self._told, self._client = why, "containers.no_images", None
+                break
 
     def __bool__(self) -> bool:
         return not self.why
 
     def __repr__(self) -> str:
         if self.why:
-            return say("containers.no_engine", why=self.why)
+            return say(self._told, why=self.why)
         version = self.get("/version")
         return say(
             "containers.engine",
@@ -101,7 +111,7 @@ class Engine:
         import requests
 
         if self._client is None:
-            raise BrokerError("containers.no_engine", why=self.why)
+            raise BrokerError(self._told, why=self.why)
         plain = {k: v if isinstance(v, str) else json.dumps(v) for k, v in query.items()}
         url = f"{self._client.base_url}/v{self._client.api_version}{path}"
         try:
@@ -125,7 +135,7 @@ class Engine:
             BrokerError: no engine answers, or the command fails.
         """
         if self._client is None:
-            raise BrokerError("containers.no_engine", why=self.why)
+            raise BrokerError(self._told, why=self.why)
         words = shlex.split(line)
         heard: list[str] = []
         server = _Listening(self._client, heard)
@@ -147,9 +157,31 @@ class Engine:
         return heard
 
 
-def engine() -> Engine:
-    """Return Docker's engine; it is false, and says why, where none answers."""
-    return Engine()
+def engine(*, images: bool = False) -> Engine:
+    """Return Docker's engine; it is false, and says why, where none answers.
+
+    Args:
+        images: the lesson's images have to be there, too; those that are missing are fetched.
+    """
+    return Engine(needed() if images else ())
+
+
+def needed() -> list[str]:
+    """Return the images that the course's containers are made from."""
+    import yaml
+
+    services = yaml.safe_load(file(compose.ONE).read_text(encoding="utf-8"))["services"]
+    recipe = (file(BOARD) / "Dockerfile").read_text(encoding="utf-8")
+    below = re.findall(r"^FROM (\S+)", recipe, re.MULTILINE)
+    return [*(service["image"] for service in services.values()), *below]
+
+
+def unavailable() -> str | None:
+    """Return why no container of the course can be started here, in sentences; None if one can."""
+    if why := command.unavailable():
+        return why
+    missing = next((image for image in needed() if not command.has_image(image)), None)
+    return say("containers.no_such_image", image=missing) if missing else None
 
 
 def _host() -> str:
@@ -262,6 +294,7 @@ class Project:
         self.name = f"{name}-{secrets.token_hex(2)}"
         self.folder = storage.new_lab_folder()
         self._images: set[str] = set()
+        self._volumes: set[str] = set()
         supervised = Supervised(self.folder, lambda event: None)
         self._finalizer = weakref.finalize(self, supervised.release)
         try:
@@ -319,21 +352,21 @@ class Project:
             ) from None
         finally:  # an Interrupt too: what has been begun stays as it is, and can be gone on with
             _end(process)
-            self._note_images()
+            self._note_what_is_ours()
         if process.returncode:
             print(*unsaid, sep="\n")
         return process.returncode == 0
 
     def quietly(self, line: str, seconds: float = COMPOSE_SECONDS) -> str | None:
         """Do the same without printing; return None if it went well, else what it says last."""
-        self._note_images()
+        self._note_what_is_ours()
         done = self._project.run(*shlex.split(line), seconds=seconds)
         return command.last_line(done) if done.returncode else None
 
     def _begin(self, words: list[str]) -> subprocess.Popen:
         if not self._finalizer.alive:
             raise ClosedError("containers.closed", name=self.name)
-        self._note_images()
+        self._note_what_is_ours()
         return command.begin(
             *self._project.words(), "--ansi", "never", "--progress", "plain", *words,
             cwd=self.folder,
@@ -344,10 +377,16 @@ class Project:
     def _say_how_it_ends(self) -> None:
         """Leave in the folder what its supervisor does when the notebook is gone."""
         images = sorted(filter(NAMES["images"].fullmatch, self._images))
-        compose.leave_at_end(self.folder, compose_project=self.name, images=images)
+        # those without a name belong to nobody any more once a `down` has removed a container
+        compose.leave_at_end(
+            self.folder,
+            compose_project=self.name,
+            images=images,
+            volumes=sorted(self._volumes),
+        )
 
-    def _note_images(self) -> None:
-        """Note what is built here: it is looked for before and after each command."""
+    def _note_what_is_ours(self) -> None:
+        """Note images that are built here and volumes without a name, before and after commands."""
         import yaml
 
         with contextlib.suppress(OSError, AttributeError, TypeError, yaml.YAMLError):
@@ -356,6 +395,10 @@ class Project:
         with contextlib.suppress(BrokerError):
             own = f"reference={self.name}-*"
             self._images |= set(command.asked("image", "ls", "-q", "--filter", own).split())
+            label = f"label={command.PROJECT_LABEL}={self.name}"
+            if there := command.asked("ps", "--all", "-q", "--filter", label).split():
+                names = command.asked("inspect", "--format", VOLUMES, *there).split()
+                self._volumes |= set(filter(NAMELESS.fullmatch, names))
         self._say_how_it_ends()
 
     @property

@@ -4,12 +4,11 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,18 +146,10 @@ def temporary() -> Iterator[Finding]:
 
 
 def loopback() -> Iterator[Finding]:
-    try:
-        with closing(socket.create_server(("127.0.0.1", 0))) as server:
-            server.settimeout(3)
-            with closing(socket.create_connection(server.getsockname(), timeout=3)) as client:
-                other, _ = server.accept()
-                with closing(other):
-                    other.settimeout(3)
-                    client.sendall(b"?")
-                    if other.recv(1) != b"?":
-                        raise OSError("?")
-    except OSError as error:
-        yield _bad("loopback", what="loopback_bad", why=error)
+    from lab_env.loopback import trouble
+
+    if why := trouble():
+        yield _bad("loopback", what="loopback_bad", why=why)
     else:
         yield Finding(True, say("doctor.loopback"))
 

@@ -47,7 +47,7 @@ class Lab:
             first that is at hand: an existing cluster that a variable names, Docker Compose if an
             engine answers, and embedded everywhere.
         brokers: how many brokers, 1 to 9.
-        progress: show the download at the first start.
+        progress: show the download at the first start, and what a slow start waits for.
 
     Attributes:
         connection: the keyword arguments for any kafka-python client:
@@ -75,7 +75,7 @@ class Lab:
         notices.watch_cells()
         try:
             self._cluster.on_event = _marker(self.journal)
-            _round_trip(self._cluster, brokers)
+            _round_trip(self._cluster, brokers, quiet=not progress)
         except BaseException:
             self._cluster.close()
             raise
@@ -202,6 +202,9 @@ class Lab:
     ) -> "Service":
         """Run your function as a service: a real process of its own that shares only messages.
 
+        What the function starts (subprocess, os.fork, multiprocessing) ends with the service,
+        however that ends; a program that calls setsid (``start_new_session=True``) outlives it.
+
         Args:
             function: ``function(service, *args)``; ``service.running`` turns False when it is
                 asked to stop, ``service.report(**fields)`` adds a row to `reports`,
@@ -247,7 +250,7 @@ class Lab:
         Raises:
             BadInputError: the YAML cannot work.
             DownloadError, StorageError: Spring is not here, and cannot be fetched or kept.
-            ServiceError: it is not up within 30 s; with the reason out of its log.
+            ServiceError: it ends, hangs or is not well; with the reason out of its log.
         """
         services = self.services
         springs = self._part("spring", lambda: self._make_springs(services))
@@ -450,7 +453,7 @@ class Lab:
 
     @property
     def nodes(self) -> dict[int, str]:
-        """The state of each broker by node id: "running", "paused", "stopped" or "dead"."""
+        """The state of each broker: "running", "starting", "paused", "stopped" or "dead"."""
         return self._cluster.nodes
 
     def kill(self, node: int) -> None:
@@ -464,9 +467,22 @@ class Lab:
         """Let a broker leave in good order."""
         self._fault("stop", node)
 
-    def start(self, node: int) -> None:
-        """Start a broker again, with what it had on disk; returns when its port answers."""
-        self._fault("start", node)
+    def start(self, *nodes: int) -> None:
+        """Start brokers again, with what they had on disk; returns when they answer.
+
+        ``lab.start(2)`` starts one, ``lab.start()`` all that are down, together. A broker can
+        answer once the majority of the controllers (the first three brokers) runs: while it does
+        not, the broker is launched, and a sentence says what is missing.
+
+        Args:
+            *nodes: node ids; none is all that are stopped or dead.
+
+        Raises:
+            BadInputError: there is no such broker, or it runs.
+            BrokerError: it ends while it starts, or hangs; with its log's last lines.
+            StorageError: the disk is full.
+        """
+        self._fault("start", *nodes)
 
     def pause(self, node: int) -> None:
         """Freeze a broker: not dead, and not alive."""
@@ -621,20 +637,31 @@ def _import_client() -> None:
 def _marker(journal: Journal):
     """Return what writes a cluster's events into a journal, and holds nothing else."""
 
-    def mark(kind: str, node: int, text: str) -> None:
+    last = notices.Notice("")
+    last.told = True
+
+    def mark(kind: str, node: int, text: str, notice: str = "") -> None:
+        nonlocal last
         journal.mark(text, kind, f"broker {node}")
-        if kind == "fail":  # nobody asked for it, so the notebook tells it by itself
-            notices.post(say("lab.broker_died", node=node))
+        if notice and not last.told:  # one that nobody has seen yet: the newest says all of it
+            last.text = notice
+        elif notice:  # nobody asked for it, so the notebook tells it by itself
+            last = notices.post(notice)
 
     return mark
 
 
-def _round_trip(cluster: "Cluster", brokers: int) -> None:
+def _round_trip(cluster: "Cluster", brokers: int, *, quiet: bool) -> None:
     from lab_env.clusters.ready import round_trip
 
     try:
         round_trip(
-            cluster.connection, brokers=brokers, prefix=cluster.prefix, trouble=cluster.trouble
+            cluster.connection,
+            brokers=brokers,
+            prefix=cluster.prefix,
+            trouble=cluster.trouble,
+            signs=cluster.signs,
+            quiet=quiet,
         )
     except BrokerError as error:
         raise cluster.explain(error) from error

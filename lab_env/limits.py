@@ -1,13 +1,18 @@
-"""How much memory and how many cores this process may use: the machine's, or its container's."""
+"""How much memory and how many cores this process may use, and why the system ends one."""
 
 import contextlib
 import math
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab_env.messages import say
+
 GROUPS = Path("/sys/fs/cgroup")  # Linux alone has it; elsewhere nothing is found there
 OWN = Path("/proc/self/cgroup")
+NONE_AT_ALL = 1 << 60  # bytes; version 1 writes "no limit" as a huge number
+SIGKILL = getattr(signal, "SIGKILL", 9)
 V2, V1 = "memory.max", "memory.limit_in_bytes"
 
 
@@ -18,6 +23,29 @@ def free_memory() -> tuple[float, bool]:
     machine = psutil.virtual_memory().available
     ours = min((_room(group) for group in _groups("memory")), default=math.inf)
     return (max(ours, 0.0), True) if ours < machine else (machine, False)
+
+
+def memory_limit() -> int | None:
+    """Return how many bytes this process and its children may use at most; None without a limit."""
+    found = []
+    for group in _groups("memory"):
+        for name in (V2, V1):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(int(_read(group / name)))
+    return min((limit for limit in found if limit < NONE_AT_ALL), default=None)
+
+
+def killed() -> str:
+    """Return what a SIGKILL that nobody sent nearly always means, with the limit if one is set."""
+    limit = memory_limit()
+    if limit is None:
+        return say("clusters.killed")
+    return say("clusters.killed_limit", limit=f"{limit / 1e9:.1f}")
+
+
+def why_ended(code: int | None) -> str:
+    """Return the same for an exit code, of a process or of a shell; "" if it is another one."""
+    return killed() if code in (-SIGKILL, 128 + SIGKILL) else ""
 
 
 def cores() -> tuple[float, bool]:

@@ -1,10 +1,31 @@
-"""Asks servers of this machine for JSON, never by way of the proxy that a school's network has."""
+"""The loopback: whether it works, and questions to servers there, never by way of a proxy."""
 
+import contextlib
 import json
+import socket
 from collections.abc import Mapping
 
 HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
 ASK_SECONDS = 5.0
+TRIP_SECONDS = 10.0  # a bound; a byte to oneself takes no time, even on a busy machine
+
+
+def trouble() -> str | None:
+    """Return why programs of this machine cannot reach each other, or None if they can."""
+    try:
+        with contextlib.closing(socket.create_server((HOST, 0))) as server:
+            server.settimeout(TRIP_SECONDS)
+            address = server.getsockname()
+            with contextlib.closing(socket.create_connection(address, TRIP_SECONDS)) as client:
+                other, _ = server.accept()
+                with contextlib.closing(other):
+                    other.settimeout(TRIP_SECONDS)
+                    client.sendall(b"?")
+                    if other.recv(1) != b"?":
+                        raise OSError("?")
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def ask(

@@ -17,11 +17,11 @@ from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BrokerError
 from lab_env.messages import say
 from lab_env.secret import Secret
+from lab_env.waiting import Patience, Telling, signs_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-START_SECONDS = 60.0  # it needs 5 to 10
 USER = "lab"
 # where packages put the script that runs in the foreground as whoever calls it; a wrapper of that
 # name on the PATH may insist on a user of its own
@@ -62,14 +62,16 @@ class RabbitMQ:
         self.user = USER
         self.password = Secret(secrets.token_hex(16))
         self._ended = threading.Event()
+        self._pid: int | None = None
+        self._supervised: Supervised | None = None
         folder = storage.new_lab_folder()
-        with storage.disk_errors(folder):
-            self._supervised = Supervised(folder, self._hear)
-            self._folder = folder / "rabbitmq"
-            self._folder.mkdir()
+        self._folder = folder / "rabbitmq"
         amqp, self._management, names, between = embedded.free_ports(4)
         self.address = f"{embedded.HOST}:{amqp}"
         try:
+            with storage.disk_errors(folder):
+                self._supervised = Supervised(folder, self._hear)
+                self._folder.mkdir()
             self._start(server, amqp, names, between)
             self._wait_until_up()
         except BaseException:
@@ -77,7 +79,11 @@ class RabbitMQ:
             raise
 
     def _hear(self, event: dict) -> None:
-        if event["event"] != "started" and event.get("name") != "names":
+        if event.get("name") == "names":
+            return
+        if event["event"] == "started":
+            self._pid = event["pid"]
+        else:
             self._ended.set()
 
     def _start(self, server: Path, amqp: int, names: int, between: int) -> None:
@@ -127,16 +133,18 @@ class RabbitMQ:
         self._supervised.start("rabbitmq", [str(server)], self._folder, env, log)
 
     def _wait_until_up(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            if self._ended.is_set():
-                raise BrokerError("rabbitmq.ended", log=self.log)
-            with contextlib.suppress(OSError, ValueError):
-                self._ask("overview")
-                return
-            if time.monotonic() > deadline:
-                raise BrokerError("rabbitmq.not_up", seconds=START_SECONDS, log=self.log)
-            time.sleep(0.1)
+        patience = Patience(lambda: signs_of([self._pid], [self._folder / "rabbitmq.log"]))
+        with Telling() as telling:
+            while True:
+                if self._ended.is_set():
+                    raise BrokerError("rabbitmq.ended", log=self.log)
+                with contextlib.suppress(OSError, ValueError):
+                    self._ask("overview")
+                    return
+                if patience.over():
+                    raise BrokerError("rabbitmq.not_up", seconds=patience.waited, log=self.log)
+                telling(lambda seconds: say("rabbitmq.waiting", seconds=seconds))
+                time.sleep(0.1)
 
     def __bool__(self) -> bool:
         return not self._ended.is_set()
@@ -240,7 +248,8 @@ class RabbitMQ:
     def close(self) -> None:
         """End it and remove its folder; idempotent."""
         self._ended.set()
-        self._supervised.close()
+        if self._supervised is not None:
+            self._supervised.close()
 
 
 def start() -> RabbitMQ | NoRabbit:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from lab_env import arguments, notices, travel, worker
 from lab_env.errors import BadInputError, ClosedError, ServiceError, StorageError
 from lab_env.journal import Journal
+from lab_env.limits import why_ended
 from lab_env.messages import say
 from lab_env.reports import Reports
 
@@ -169,7 +170,20 @@ class _Run(Run):
             for data in lines:
                 if data.endswith(b"\n"):  # else it was killed in the middle of a line
                     self._hear(json.loads(data))
+        self._end_group()
         self._finish(self.process.wait())
+
+    def _end_group(self) -> None:
+        """Wait for the process's end, and end what it has started: nothing of it goes on alone."""
+        if not POSIX:
+            return
+        if hasattr(os, "waitid"):  # not yet reaped, its number and its group are nobody else's
+            with suppress(OSError):
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self.process.wait()
+        with suppress(OSError):  # there is nobody else in it
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _hear(self, message: dict) -> None:
         if row := message.get("row"):
@@ -194,13 +208,23 @@ class _Run(Run):
                 self.mark("stop")
                 self.state = "stopped"
             else:
-                key = "service.died" if status >= 0 else "service.died_signal"
-                log = self.tail(3) or say("service.empty_log")
                 self.state = "crashed"
-                self.fail("crash", say(key, name=self.name, status=abs(status), log=log))
+                self.fail("crash", self._obituary(status))
         with self._lock:
             self.process.stdin.close()
         self.ended.set()
+
+    def _obituary(self, status: int) -> str:
+        """Return how the process ended though nobody asked it to, and the student's own line."""
+        ends = {"name": self.name, "status": abs(status)}
+        if why := why_ended(status):
+            return say("service.died_killed", why=why, **ends)
+        log = self.tail(LOG_LINES)
+        if status < 0 and (place := _own_line(log)):
+            return say("service.died_at", signal=_signal_name(-status), **place, **ends)
+        key = "service.died" if status >= 0 else "service.died_signal"
+        last = "\n".join(log.splitlines()[-3:]) or say("service.empty_log")
+        return say(key, log=last, **ends)
 
     # From here on in anyone's thread
 
@@ -659,6 +683,29 @@ def _sentence(name: str, kind: str, text: str, frames: list) -> str:
         place = {"line": number - begin + 1, "function": function, "source": source}
         return say(key, name=name, error=error, **place)
     return say("service.failed", name=name, error=error)
+
+
+# what Python writes of each frame when its process is ended by a fault
+FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>.+)$')
+
+
+def _own_line(log: str) -> dict[str, object] | None:
+    """Return the student's innermost line out of what Python writes when a fault ends it."""
+    _, found, trace = log.rpartition("Fatal Python error: ")
+    _, _, trace = trace.partition("most recent call first")
+    for frame in filter(None, map(FRAME.match, trace.splitlines() if found else ())):
+        if not frame["file"].startswith(LIBRARIES):
+            number = int(frame["line"])
+            source = linecache.getline(frame["file"], number).strip()
+            place = {"line": number, "function": frame["function"]}
+            return place | {"source": source or say("service.no_source", file=frame["file"])}
+    return None
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return f"{signal.Signals(number).name}, {signal.strsignal(number)}"
+    return str(number)
 
 
 def _table(services: Iterable[Service]) -> list[tuple[str, ...]]:

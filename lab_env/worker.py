@@ -255,10 +255,18 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def leave() -> None:
-    """End here: a thread that still prints could abort the interpreter's own way out."""
+def leave(parent: int) -> None:
+    """End here: a thread that still prints could abort the interpreter's own way out.
+
+    The notebook ends what the function has started; without a notebook it ends here, too.
+
+    Args:
+        parent: the notebook's process.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    if os.name == "posix" and os.getpid() == os.getpgrp() and os.getppid() != parent:
+        die()
     os._exit(0)
 
 
@@ -272,11 +280,10 @@ def main() -> None:
     control, channel = os.fdopen(os.dup(0), "rb"), Channel(os.dup(1))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # input() and children must not read what is meant for us
-    atexit.register(leave)  # the first one registered is the last one called
-
     order = json.loads(control.readline() or "null")
     if order is None:  # the notebook was interrupted before it said anything
         return
+    atexit.register(leave, order["parent"])  # the first one registered is the last one called
     log = Log(order["log"])
     faulthandler.enable(2)
     sys.path[:] = order["path"]

@@ -9,8 +9,8 @@ from lab_env import storage
 from lab_env.aws import serve
 from lab_env.aws.trouble import AccountError
 from lab_env.clusters.supervised import Supervised
+from lab_env.waiting import Patience, signs_of
 
-START_SECONDS = 60.0
 NAME = "aws"
 LAST_BYTES = 600  # of its log, in an error
 
@@ -30,6 +30,7 @@ class Emulator:
     def __init__(self):
         storage.sweep()
         self._exit: str | None = None
+        self._pid: int | None = None
         self._supervised = Supervised(storage.new_lab_folder(), self._on_event)
         self.folder = self._supervised.folder
         try:
@@ -48,6 +49,8 @@ class Emulator:
         self._supervised.close()
 
     def _on_event(self, event: dict) -> None:
+        if event["event"] == "started":
+            self._pid = event["pid"]
         if event["event"] in ("exit", "gone"):
             self._exit = event.get("why") or f"{event.get('code')}"
 
@@ -59,8 +62,8 @@ class Emulator:
         argv = [sys.executable, "-P", serve.__file__, str(folder) + os.sep]
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
         self._supervised.start(NAME, argv, folder, plain, log)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.alive:
+        patience = Patience(lambda: signs_of([self._pid], [log]))
+        while self.alive and not patience.over():
             port = _read(folder / "port")
             if port:
                 return int(port)

@@ -29,9 +29,9 @@ def _wrong(key: str, **found: object) -> Result:
 
 
 def _needs_engine() -> Result | None:
-    from lab_env.clusters import engine
+    from lab_env import containers
 
-    if why := engine.unavailable():
+    if why := containers.unavailable():
         return not_here("docker_and_compose.needs_engine", why=why)
     return None
 

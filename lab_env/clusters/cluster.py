@@ -25,7 +25,8 @@ class Cluster(ABC):
         replication: of a topic, at the least: some clusters take no topic with less.
         made: which topics the lab may delete; on a Kafka that it started, all.
         on_event: called with (kind, node id, text) when a broker dies by itself or a fault is
-            injected; kinds are those of `lab_env.journal.Mark`.
+            injected; kinds are those of `lab_env.journal.Mark`. When nobody asked for it, a
+            fourth argument is the sentence that the notebook must not miss.
     """
 
     way: str
@@ -34,7 +35,7 @@ class Cluster(ABC):
     prefix: str = ""
     replication: int = 1
     made: Made = Made()
-    on_event: Callable[[str, int, str], None] = staticmethod(lambda kind, node, text: None)
+    on_event: Callable[..., None] = staticmethod(lambda kind, node, text, notice="": None)
 
     @classmethod
     @abstractmethod
@@ -44,7 +45,7 @@ class Cluster(ABC):
     @property
     @abstractmethod
     def nodes(self) -> dict[int, str]:
-        """The state of each broker by node id: "running", "paused", "stopped" or "dead"."""
+        """The state of each broker: "running", "starting", "paused", "stopped" or "dead"."""
 
     @abstractmethod
     def kill(self, node: int) -> None:
@@ -55,8 +56,11 @@ class Cluster(ABC):
         """Let a broker leave in good order (a controlled shutdown)."""
 
     @abstractmethod
-    def start(self, node: int) -> None:
-        """Start a broker again that was killed or stopped; returns when its port answers."""
+    def start(self, *nodes: int) -> None:
+        """Start brokers again that were killed or stopped, all of them without a number.
+
+        Returns when they answer; while too few controllers live for that, with a sentence.
+        """
 
     @abstractmethod
     def pause(self, node: int) -> None:
@@ -85,6 +89,10 @@ class Cluster(ABC):
         """
         raise NotYoursError("clusters.no_wipe", node=node)
 
+    def signs(self) -> object:
+        """Return something that changes while the cluster works, as far as it can be seen."""
+        return None
+
     def trouble(self) -> str | None:
         """Return what is wrong with the cluster, in a sentence, or None as far as it knows."""
         return None
@@ -111,9 +119,33 @@ class Cluster(ABC):
             )
 
     def down(self) -> str | None:
-        """Return which broker is not running, and what brings it back; None if all run."""
-        for node, state in self.nodes.items():
-            if state != "running":
-                key = "trouble_paused" if state == "paused" else "trouble_down"
-                return say(f"clusters.{key}", node=node, state=say(f"clusters.state_{state}"))
+        """Return which brokers are not running, and what brings them back; None if all run."""
+        states = {node: state for node, state in self.nodes.items() if state != "running"}
+        down = [node for node, state in states.items() if state in ("stopped", "dead")]
+        if len(down) > 1:
+            return say("clusters.trouble_several", nodes=listed(down))
+        for node in down or states:
+            told = states[node] if states[node] in ("paused", "starting") else "down"
+            state = say(f"clusters.state_{states[node]}")
+            return say(f"clusters.trouble_{told}", node=node, state=state)
         return None
+
+    def died(self, nodes: list[int], why: str = "") -> str:
+        """Return that brokers have died by themselves, why, and the call that starts them again.
+
+        Args:
+            nodes: all that are dead by now.
+            why: a sentence, if the reason is known.
+        """
+        key = "died_one" if len(nodes) == 1 else "died_several"
+        first = nodes[0] if nodes else 1
+        return " ".join(filter(None, (
+            say(f"clusters.{key}", nodes=listed(nodes), node=first), why,
+            say(f"clusters.{key}_remedy", node=first),
+        )))  # fmt: skip
+
+
+def listed(nodes: list[int]) -> str:
+    """Return node ids as a sentence names them: "1, 2 and 3"."""
+    *first, last = map(str, nodes or ["?"])
+    return say("clusters.and", first=", ".join(first), last=last) if first else last

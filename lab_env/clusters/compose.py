@@ -5,27 +5,29 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
+import time
 from pathlib import Path
 
 from lab_env import storage
 from lab_env.clusters import engine
-from lab_env.clusters.cluster import Cluster
+from lab_env.clusters.cluster import Cluster, listed
 from lab_env.clusters.embedded import HOST, free_ports
 from lab_env.clusters.made import MadeOnFile
 from lab_env.clusters.supervised import Supervised
 from lab_env.clusters.supervisor import AT_END, NAMES, try_lock, unlock
 from lab_env.errors import BadInputError, BrokerError, LabError
+from lab_env.limits import why_ended
 from lab_env.messages import say
 from lab_env.project import file
+from lab_env.waiting import Patience, whole
 
 ONE, THREE = "docker-compose.yml", "deploy/compose/three-brokers.yml"
 PORT_VARIABLE = "KAFKA_PORT"
 CLIENT_PORT = 9092  # of the listener for this machine, inside a container
 BROKER_BYTES = 450_000_000  # what a broker's container takes, with room to breathe
-UP_SECONDS = 180
-PULL_SECONDS = 1800
+UP_SECONDS = 900  # a bound; a container that ends, or is not healthy for good, ends it sooner
+OTHERS_SECONDS = 2.0  # for another thread that is just starting the next controller
 STOP_SECONDS = 15
 OWN = re.compile(r"kafka-lab-\d{6}-[0-9a-f]{8}")  # the project of a lab, named after its folder
 
@@ -66,6 +68,7 @@ class Compose(Cluster):
     """
 
     way = "compose"
+    _quiet = False  # say what a slow start waits for
 
     def __init__(self, brokers: int = 1, *, progress: bool = True):
         if brokers not in (1, 3):
@@ -73,7 +76,10 @@ class Compose(Cluster):
         self._closed = False
         self._states: dict[int, str] = {}
         self._services: dict[int, str] = {}
-        self._asked: set[int] = set()  # nodes that somebody is just ending
+        self._launching: set[int] = set()
+        self._unasked: set[int] = set()  # nodes that have died by themselves
+        self._asked: dict[int, str] = {}  # what becomes of nodes that somebody is just ending
+        self._quiet = not progress
         self._events: subprocess.Popen | None = None
         self._joined = None
         self._added: list[str] = []
@@ -155,13 +161,8 @@ class Compose(Cluster):
     def _fetch(self, progress: bool) -> None:
         """Fetch the images that are missing, and say what comes."""
         for image in dict.fromkeys(self._project.images()):
-            if engine.has_image(image):
-                continue
-            if progress:
-                print(say("compose.pulling", image=image), file=sys.stderr)
-            done = engine.docker("pull", "--quiet", image, seconds=PULL_SECONDS)
-            if done.returncode:
-                raise BrokerError("compose.no_image", image=image, why=engine.last_line(done))
+            if why := engine.fetch(image, aloud=progress):
+                raise BrokerError("compose.no_image", why=why)
 
     def _check_memory(self, brokers: int) -> None:
         has, wants = engine.memory(), brokers * BROKER_BYTES
@@ -171,7 +172,13 @@ class Compose(Cluster):
     def _up(self, *services: str) -> None:
         """Start services; return when they are healthy, else say what their logs say."""
         words = ("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), "--no-recreate")
-        done = self._project.run(*words, *services, seconds=UP_SECONDS + 30)
+        what = ", ".join(services)
+        done = self._project.run_aloud(
+            *words, *services,
+            seconds=UP_SECONDS + 60,
+            telling=lambda so_far: say("compose.waiting", services=what, seconds=so_far),
+            quiet=self._quiet,
+        )  # fmt: skip
         if done.returncode == 0:
             return
         why = engine.last_line(done)
@@ -198,29 +205,54 @@ class Compose(Cluster):
     def _follow(self, events: subprocess.Popen) -> None:
         """Take what the engine tells of the containers, until the engine or the lab is gone."""
         with contextlib.suppress(ValueError, OSError):
-            for service, what in engine.happened(events.stdout):
+            for service, what, code in engine.happened(events.stdout):
                 node = next((n for n, name in self._services.items() if name == service), None)
                 if node is not None:
-                    self._take(node, what)
+                    self._take(node, what, code)
         events.wait()
         if not self._closed:
+            gone = say("compose.engine_gone") if engine.unavailable() else ""
             for node, state in list(self._states.items()):
-                if state == "running":
-                    self._died(node)
+                if state in ("running", "starting"):
+                    self._died(node, notice=gone)
 
-    def _take(self, node: int, what: str) -> None:
+    def _take(self, node: int, what: str, code: int | None) -> None:
         if what == "die":
-            if node not in self._asked:
-                self._died(node)
+            if state := self._asked.pop(node, None):
+                self._states[node] = state
+            else:
+                self._died(node, code)
+        elif what == "start":
+            self._states[node] = "starting"
         elif what == "pause":
             self._states[node] = "paused"
         elif what == "unpause" or (what.startswith("health_status") and "unhealthy" not in what):
             self._states[node] = "running"
 
-    def _died(self, node: int) -> None:
+    def _died(self, node: int, code: int | None = None, notice: str = "") -> None:
         self._states[node] = "dead"
+        self._unasked.add(node)
         if not self._closed:
-            self.on_event("fail", node, say("clusters.mark_died", node=node))
+            dead = [one for one in sorted(self._unasked) if self._states.get(one) == "dead"]
+            notice = notice or self.died(dead, why_ended(code))
+            self.on_event("fail", node, say("clusters.mark_died", node=node), notice)
+
+    def _look(self) -> None:
+        """Ask the engine what the brokers' containers are: a call may have been interrupted."""
+        told = engine.asked(
+            "ps", "--all",
+            "--filter", f"label={engine.PROJECT_LABEL}={self._project.name}",
+            "--format", '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Status}}',
+        )  # fmt: skip
+        found = {line.split("\t")[0]: line.split("\t")[1:] for line in told.splitlines()}
+        for node, service in self._services.items():
+            state, status = found.get(service, ("", ""))
+            if state == "running":
+                self._states[node] = "running" if "(healthy)" in status else "starting"
+            elif state == "paused":
+                self._states[node] = "paused"
+            elif self._states[node] not in ("stopped", "dead"):
+                self._states[node] = self._asked.pop(node, "dead")
 
     @property
     def nodes(self) -> dict[int, str]:
@@ -246,52 +278,117 @@ class Compose(Cluster):
     def _check(self, node: int, *states: str) -> str:
         if self._closed:
             raise BrokerError("clusters.gone")
+        self.check_node(node)
+        if states and self._states[node] not in states:
+            self._look()  # what is, counts; not what was remembered
         self.check_node(node, *states)
         return self._services[node]
 
+    @contextlib.contextmanager
+    def _true_states(self):
+        """Look at the containers if a call does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(LabError):
+                whole(self._look)
+            raise
+
     def kill(self, node: int) -> None:
         """End a broker's container with SIGKILL."""
-        self._end(node, ("kill",), "dead", ("running", "paused"))
+        self._end(node, ("kill",), "dead", ("running", "paused", "starting"))
         self.on_event("kill", node, say("clusters.mark_killed", node=node))
 
     def stop(self, node: int) -> None:
         """Let a broker hand over its leaderships and leave; after 15 seconds it is killed."""
-        self._end(node, ("stop", "--timeout", str(STOP_SECONDS)), "stopped", ("running",))
+        words = ("stop", "--timeout", str(STOP_SECONDS))
+        self._end(node, words, "stopped", ("running", "starting"))
         self.on_event("stop", node, say("clusters.mark_stopped", node=node))
 
     def _end(self, node: int, words: tuple[str, ...], state: str, states: tuple) -> None:
         service = self._check(node, *states)
-        self._asked.add(node)
+        with self._true_states():
+            whole(self._end_as_a_whole, node, service, words, state)
+
+    def _end_as_a_whole(self, node: int, service: str, words: tuple[str, ...], state: str) -> None:
+        self._asked[node] = state  # the engine's word of it may come later than its answer
         try:
             if self._states[node] == "paused":  # a frozen container takes no signal
                 self._project.asked("unpause", service)
             self._project.asked(*words, service)
-            self._states[node] = state
-        finally:
-            # the engine's word of it may come a moment later than its answer
-            threading.Timer(2.0, self._asked.discard, (node,)).start()
+        except BaseException:
+            self._asked.pop(node, None)
+            raise
+        self._states[node] = state
 
-    def start(self, node: int) -> None:
-        """Start a broker's container again, on the port it had, with its volume."""
-        service = self._check(node, "stopped", "dead")
-        self._asked.discard(node)
-        self._up(service)
-        self._states[node] = "running"
+    def start(self, *nodes: int) -> None:
+        """Start brokers' containers again, on the ports they had, with their volumes."""
+        if self._closed:
+            raise BrokerError("clusters.gone")
+        if nodes:
+            found = [node for node in nodes if self._check(node, "stopped", "dead", "starting")]
+        else:
+            self._look()
+            found = [n for n, s in self._states.items() if s in ("stopped", "dead", "starting")]
+        if not found:
+            print(self.down() or say("clusters.all_running"))
+            return
+        services = [self._services[node] for node in found]
+        with self._true_states():
+            if missing := self._missing_votes(found):
+                self._project.asked("up", "--detach", "--no-recreate", *services)
+                for node in found:
+                    self._states[node] = "starting"
+                key = "launched_one" if len(found) == 1 else "launched_several"
+                print(say(f"clusters.{key}", nodes=listed(found), **missing))
+                return
+            self._up(*services)
+        for node in found:
+            self._asked.pop(node, None)
+            self._unasked.discard(node)
+            self._states[node] = "running"
         if self._events.poll() is not None:  # the engine was gone meanwhile
             self._stand(self._services, self._ports)
-        self.on_event("start", node, say("clusters.mark_started", node=node))
+        for node in found:
+            self.on_event("start", node, say("clusters.mark_started", node=node))
+
+    def _missing_votes(self, found: list[int]) -> dict[str, int]:
+        """Return how many controllers have to be and would live with ``found``; {}: enough do."""
+        voters = [node for node, name in self._services.items() if name not in self._added]
+
+        def alive() -> int:
+            self._launching.update(found)
+            running = {n for n, s in self._states.items() if s in ("running", "starting")}
+            return len((running | self._launching) & set(voters))
+
+        wanted = len(voters) // 2 + 1
+        patience = Patience(most=OTHERS_SECONDS)
+        try:
+            while alive() < wanted and not patience.over():
+                time.sleep(0.02)  # several threads may start a broker each
+            so_many = alive()
+        finally:
+            self._launching.difference_update(found)
+        return {} if so_many >= wanted else {"alive": so_many, "wanted": wanted, "all": len(voters)}
 
     def pause(self, node: int) -> None:
         """Freeze a broker's container."""
-        self._project.asked("pause", self._check(node, "running"))
-        self._states[node] = "paused"
-        self.on_event("pause", node, say("clusters.mark_paused", node=node))
+        self._turn(node, "pause", "running", "paused")
 
     def resume(self, node: int) -> None:
         """Let a frozen container go on."""
-        self._project.asked("unpause", self._check(node, "paused"))
-        self._states[node] = "running"
-        self.on_event("resume", node, say("clusters.mark_resumed", node=node))
+        self._turn(node, "resume", "paused", "running")
+
+    def _turn(self, node: int, verb: str, before: str, after: str) -> None:
+        service = self._check(node, before)
+
+        def turn() -> None:
+            self._project.asked("unpause" if verb == "resume" else verb, service)
+            self._states[node] = after
+            self.on_event(verb, node, say(f"clusters.mark_{verb}d", node=node))
+
+        with self._true_states():
+            whole(turn)
 
     def add_broker(self) -> int:
         """Start one more broker (not a controller) and return its node id."""

