@@ -85,7 +85,7 @@ def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> Non
 
     A table says which cells failed and how long each lesson took; ends with 1 if any failed.
     """
-    from benchmarks.slow import measure
+    from benchmarks.slow import end_on_any_signal, measure
     from lab_env.errors import LabError
     from lab_env.lessons import find, paths
 
@@ -94,6 +94,7 @@ def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> Non
     if write:
         _look_for_marks()
     how = _how(psutil.getloadavg()[0])
+    end_on_any_signal()
     try:
         chosen = [find(lesson) for lesson in lessons] or paths()
         rows = measure(chosen, parts, lambda text: click.echo(text, err=True))

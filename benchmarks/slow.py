@@ -1,6 +1,7 @@
 """Lessons on a part of a core, as on a laptop in a full room: which cells fail, and how long."""
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,12 @@ from benchmarks.apart import environment
 from benchmarks.rows import Row
 
 CELL_SECONDS = 1200  # a bound against hanging for one cell, no measure
+
+
+def end_on_any_signal() -> None:
+    """Let the command's end be an Interrupt, also where a shell or `timeout` asks for it."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
 
 
 def measure(paths: list[Path], parts: list[float], told=click.echo) -> list[Row]:
@@ -62,4 +69,5 @@ def _refused(outputs: list) -> str:
 
 
 if __name__ == "__main__":
+    end_on_any_signal()
     print(json.dumps(run(Path(sys.argv[1]))))

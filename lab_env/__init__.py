@@ -21,6 +21,7 @@ The map, in the order in which one part may use another:
                   its clients
     clusters      where Kafka comes from: one interface, one module a way
     storage, project   folders on disk, and what is swept; the project's files, also in a wheel
+    patience, steps   when a wait ends: when nothing moves any more; how far the work has come
     journal, reports   the clock, the marks in the time axis, what services reported
     errors, messages   what is said to a person, from one catalogue
 """

@@ -5,8 +5,9 @@ import re
 import time
 
 from lab_env.errors import BadInputError, BrokerError
+from lab_env.patience import Patience
 
-SECONDS = 20.0
+SECONDS = 20.0  # without any partition more that has a leader
 
 
 def make_fresh(
@@ -22,7 +23,7 @@ def make_fresh(
 
     Raises:
         BadInputError: Kafka refused a setting.
-        BrokerError: not ready within 20 seconds.
+        BrokerError: it does not become ready.
         KafkaError: Kafka does not answer.
     """
     from kafka import KafkaAdminClient
@@ -38,7 +39,7 @@ def make_fresh(
         "replication_factor": replication,
         "configs": configs,
     }
-    deadline = time.monotonic() + SECONDS
+    patience = Patience(SECONDS, pause=0.05)
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
         while True:
             with contextlib.suppress(UnknownTopicOrPartitionError):
@@ -55,16 +56,19 @@ def make_fresh(
                 raise BadInputError("lab.topic_config", name=name, why=why) from error
             except TopicAlreadyExistsError as error:
                 # a client that still asks for the old topic made Kafka create it again
-                if time.monotonic() > deadline:
+                patience.look()
+                if patience.over:
                     raise BrokerError(
                         "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=error
                     ) from error
                 time.sleep(0.05)
         while True:
             found = admin.describe_topics([name])[0]["partitions"]
-            if len(found) == partitions and all(p["leader_id"] >= 0 for p in found):
+            led = sum(p["leader_id"] >= 0 for p in found)
+            if len(found) == led == partitions:
                 return
-            if time.monotonic() > deadline:
+            patience.look(led)
+            if patience.over:
                 raise BrokerError(
                     "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=found
                 )

@@ -9,6 +9,7 @@ from lab_env import storage
 from lab_env.aws import serve
 from lab_env.aws.trouble import AccountError
 from lab_env.clusters.supervised import Supervised
+from lab_env.patience import Patience
 
 START_SECONDS = 60.0
 NAME = "aws"
@@ -59,11 +60,12 @@ class Emulator:
         argv = [sys.executable, "-P", serve.__file__, str(folder) + os.sep]
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
         self._supervised.start(NAME, argv, folder, plain, log)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.alive:
+        wait = Patience(START_SECONDS, pause=0.02)
+        while self.alive and not wait.over:
             port = _read(folder / "port")
             if port:
                 return int(port)
+            wait.look()
             time.sleep(0.02)
         raise AccountError("aws.no_start", log=_read(log)[-LAST_BYTES:].strip() or "-")
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import start_seconds
 from lab_env.observation import look
 from lab_env.observation.groups import DEAD, describe
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -48,7 +50,7 @@ def divided(
 ) -> Result:
     """Check that groups divide the partitions of topics among their members as asked.
 
-    Waits until the groups are stable and members that are on their way have come, at most 18 s.
+    Waits until the groups are stable and members that are on their way have come.
 
     Args:
         lab: the lab.
@@ -142,15 +144,14 @@ def _wait(lab: "Lab", ends: dict, wanted: dict, committed: bool) -> dict[str, Fo
     """Return the groups, as soon as they are as asked, or will not change by themselves."""
     from kafka import KafkaAdminClient
 
-    began = since = time.monotonic()
-    last: dict[str, Found] = {}
+    wait = Patience(MOST_SECONDS, pause=PERIOD, most=MOST_SECONDS)
     with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
         while True:
-            found, now = _look(admin, list(wanted), ends), time.monotonic()
-            if found != last:
-                last, since = found, now
-            patience = _patience(lab, found, wanted, committed)
-            if now - since >= patience or now - began >= MOST_SECONDS:
+            found = _look(admin, list(wanted), ends)
+            # what is committed comes to an end: as long as that gets on, there is no deadline
+            waits = sum(one.lag for one in found.values()) if committed else None
+            wait.look(found, sure=waits)
+            if wait.quiet >= _patience(lab, found, wanted, committed) or wait.over:
                 return found
             time.sleep(PERIOD)
 
@@ -162,7 +163,7 @@ def _patience(lab: "Lab", found: dict[str, Found], wanted: dict, committed: bool
     if any(one.state in UNSETTLED for one in found.values()):
         return MOST_SECONDS
     if _running(lab) > sum(len(one.shares) for one in found.values()):
-        return START_SECONDS
+        return start_seconds(lab, START_SECONDS)
     if all(_fits(one, wanted[group], False) for group, one in found.items()):
         return COMMIT_SECONDS
     if any(one.shares and sum(one.shares.values()) < sum(wanted[g]) for g, one in found.items()):

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lab_env.errors import BadInputError, BrokerError
+from lab_env.messages import say
+from lab_env.patience import Patience, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from kafka.consumer.fetcher import ConsumerRecord
 
+SILENT = 30.0  # s in which a broker that is there hands out some record, however busy it is
 RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
 
 
 def records(
-    connection: dict, topic: str, *, limit: int = 1_000_000, seconds: float = 30.0
+    connection: dict, topic: str, *, limit: int = 1_000_000, seconds: float = SILENT
 ) -> "pd.DataFrame":
     """Return the records that ``topic`` holds now, oldest first in each partition.
 
@@ -28,7 +30,7 @@ def records(
         connection: keyword arguments for any kafka-python client.
         topic: real name of the topic.
         limit: how many records at the most.
-        seconds: the deadline.
+        seconds: after which it gives up if no further record has come (s).
 
     Returns:
         DataFrame: partition int64, offset int64, timestamp datetime64[ms, UTC], key (str or None),
@@ -37,7 +39,7 @@ def records(
 
     Raises:
         BadInputError: there is no such topic.
-        BrokerError: the deadline passed.
+        BrokerError: no further record has come for so long.
     """
     import pandas as pd
 
@@ -58,21 +60,20 @@ def records(
     return frame.sort_values(["partition", "offset"], ignore_index=True)
 
 
-def raw(connection: dict, topic: str, *, seconds: float = 30.0) -> "Iterator[ConsumerRecord]":
+def raw(connection: dict, topic: str, *, seconds: float = SILENT) -> "Iterator[ConsumerRecord]":
     """Yield the records that ``topic`` holds now byte for byte, in order in each partition.
 
     Args:
         connection: keyword arguments for any kafka-python client.
         topic: real name of the topic.
-        seconds: the deadline.
+        seconds: after which it gives up if no further record has come (s).
 
     Raises:
         BadInputError: there is no such topic.
-        BrokerError: the deadline passed.
+        BrokerError: no further record has come for so long.
     """
     from kafka import KafkaConsumer, TopicPartition
 
-    deadline = time.monotonic() + seconds
     consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
     with contextlib.closing(consumer):
         partitions = consumer.partitions_for_topic(topic)
@@ -82,12 +83,22 @@ def raw(connection: dict, topic: str, *, seconds: float = 30.0) -> "Iterator[Con
         consumer.assign(places)
         ends = consumer.end_offsets(places)
         consumer.seek_to_beginning(*places)
+        count, wanted = 0, sum(ends.values()) - sum(consumer.beginning_offsets(places).values())
+        patience = Patience(seconds, pause=0.2)
+        telling = Telling(
+            lambda s: say("lab.reading", topic=topic, seconds=s, count=count, wanted=wanted)
+        )
         # the position and not the count of records: markers and compaction leave gaps
         while any(consumer.position(place) < ends[place] for place in places):
-            if time.monotonic() > deadline:
-                raise BrokerError("lab.read_timeout", topic=topic, seconds=f"{seconds:.0f}")
+            if patience.over:
+                raise BrokerError(
+                    "lab.read_timeout", topic=topic, seconds=seconds, count=count, wanted=wanted
+                )
             for place, batch in consumer.poll(timeout_ms=200).items():
+                count += len(batch)
                 yield from (record for record in batch if record.offset < ends[place])
+            patience.look([consumer.position(place) for place in places])
+            telling.look()
 
 
 def text_of(data: bytes | None) -> Any:
