@@ -49,12 +49,14 @@ def measure(paths: list[Path], parts: list[float], told=click.echo) -> list[Row]
 def run(path: Path) -> tuple[float, list[tuple[int, str]]]:
     """Return how long a lesson took (s), and the cells that failed: index and why.
 
-    A check that does not find its exercise's solution right is a failure too.
+    A check that does not find its exercise's solution right is a failure too. Traces go to stderr.
     """
     from lab_env import lessons, runner
 
     began = time.monotonic()
     notebook, failures = runner.run(path, solutions=True, keep_going=True, seconds=CELL_SECONDS)
+    for failure in failures:
+        click.echo(failure.trace, err=True)
     found = [(failure.cell, failure.why) for failure in failures]
     for exercise in lessons.exercises(notebook):
         if refused := _refused(notebook.cells[exercise.check].get("outputs", ())):

@@ -1,5 +1,8 @@
 """Waits end when nothing moves any more: neither the work nor the machine sets their time."""
 
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -111,13 +114,18 @@ def test_a_service_that_was_slow_to_begin_has_longer_to_end(services):
     assert "had to be killed" not in str(services._home.journal.frame()["text"].tolist())
 
 
-def test_a_service_that_is_stopped_before_it_has_begun_ends_by_itself(services):
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_service_that_is_stopped_before_it_takes_anything_ends_by_itself(services):
     def polite(service, _):
         service.wait(600)
         service.report(closed=True)
 
-    early = services.start(polite, SlowToUnpack())
+    early = services.start(polite, b"x" * 5_000_000)  # more than a pipe holds
+    os.kill(early.pid, signal.SIGSTOP)  # as on a machine that does not come to it
+    later = threading.Timer(1.5, os.kill, (early.pid, signal.SIGCONT))
+    later.start()
     early.stop()
+    later.join()
     assert early.state == "stopped"
     assert early.reports["closed"].any()
 
