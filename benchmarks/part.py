@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -132,30 +133,31 @@ def run(words: list[str], given: "Quota | Neighbours", **popen: object) -> str:
     Raises subprocess.CalledProcessError: it failed.
     """
     mark = uuid.uuid4().hex
-    # a thread of ours may hold a lock at the fork, but the child only writes to a file and goes on
-    process = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        preexec_fn=given.enter if os.name == "posix" else None,
-        **popen | {"env": (popen.get("env") or dict(os.environ)) | {MARK: mark}},
-    )
-    if os.name != "posix":
-        given_to = psutil.Process(process.pid)
-        given_to.cpu_affinity([given._core])
-    try:
-        out, _ = process.communicate()
-    except BaseException:
-        given.lift()
-        _interrupt(process)
-        raise
-    finally:
-        given.lift()
-        _end(mark)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:  # a pipe ends with its last owner
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            stdout=out,
+            # a thread of ours may hold a lock at the fork, but the child only writes to a file
+            preexec_fn=given.enter if os.name == "posix" else None,
+            **popen | {"env": (popen.get("env") or dict(os.environ)) | {MARK: mark}},
+        )
+        if os.name != "posix":
+            psutil.Process(process.pid).cpu_affinity([given._core])
+        try:
+            process.wait()
+        except BaseException:
+            given.lift()
+            _interrupt(process)
+            raise
+        finally:
+            given.lift()
+            _end(mark)
+        out.seek(0)
+        text = out.read()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words, out)
-    return out
+        raise subprocess.CalledProcessError(process.returncode, words, text)
+    return text
 
 
 def _interrupt(process: subprocess.Popen) -> None:
@@ -163,10 +165,9 @@ def _interrupt(process: subprocess.Popen) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         if os.name == "posix" and process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=LEAVE_SECONDS)
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+        process.wait(LEAVE_SECONDS)
+    process.kill()
+    process.wait()
 
 
 def _end(mark: str) -> None:

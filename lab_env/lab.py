@@ -406,7 +406,7 @@ class Lab:
             condition: called ten times a second.
             seconds: a deadline of your own. None waits as long as something moves in the lab (a
                 report, or what is watched), and says so: it gives up when nothing has moved for
-                20 s, and after two minutes; four times that on a quarter of a core.
+                20 s, and after a minute; four times that on a quarter of a core.
         """
         if seconds is not None:
             deadline = time.monotonic() + seconds

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 PAUSE = 0.1  # s between two looks
 QUIET = 20.0  # s without a sign of life after which a wait that was given no time gives up
-TIMES = 6  # so many times as long it waits in all, for what moves and never comes to its end
+TIMES = 3  # so many times as long it waits in all, for what moves and never comes to its end
 TELL = 10.0  # s after which it says what it waits for; then at twice that, at four times, ...
 
 

@@ -416,7 +416,7 @@ class Service:
 
         Args:
             seconds: a deadline of your own; None waits as long as the service gets on: as events
-                leave a `flights.replay`, or as it reports (that, for two minutes at the most).
+                leave a `flights.replay`, or as it reports (that, for a minute or so).
 
         Raises ServiceError if the function fails, or does not return in time.
         """
