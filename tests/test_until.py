@@ -55,6 +55,7 @@ def test_until_keeps_to_a_deadline_of_the_students_own_and_says_nothing(lab, has
 
     endless = lab.service(reports_for_ever)
     endless.first("there")
+    capsys.readouterr()
     assert not lab.until(lambda: False, seconds=0.5)
     assert not capsys.readouterr().out
     endless.stop()
@@ -98,3 +99,20 @@ def test_records_that_do_not_come_are_given_up_with_how_far_it_came(lab, filled,
     monkeypatch.setattr(KafkaConsumer, "poll", lambda self, **_: time.sleep(0.2) or {})
     with pytest.raises(BrokerError, match="after 0 of about 2,000, no further one came for 1 s"):
         list(look.raw(lab.connection, filled, seconds=1))
+
+
+def test_records_are_asked_for_again_where_an_answer_was_lost(lab, filled, monkeypatch):
+    from kafka import KafkaConsumer
+    from kafka.errors import KafkaTimeoutError
+
+    asked, real = [], KafkaConsumer.end_offsets
+
+    def lost_once(self, *args, **kwargs):
+        asked.append(self)
+        if len(asked) == 1:
+            raise KafkaTimeoutError("I/O wait timed out")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(KafkaConsumer, "end_offsets", lost_once)
+    assert len(lab.records(filled)) == 2000
+    assert len(asked) == 2

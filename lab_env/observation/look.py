@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from kafka import KafkaConsumer
     from kafka.consumer.fetcher import ConsumerRecord
 
 SILENT = 30.0  # s in which a broker that is there hands out some record, however busy it is
+TRIES = (10, 30)  # s for an answer: at first, and then
 RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
 
 
@@ -72,18 +74,10 @@ def raw(connection: dict, topic: str, *, seconds: float = SILENT) -> "Iterator[C
         BadInputError: there is no such topic.
         BrokerError: no further record has come for so long.
     """
-    from kafka import KafkaConsumer, TopicPartition
-
-    consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer, starts, ends = _opened(connection, topic)
     with contextlib.closing(consumer):
-        partitions = consumer.partitions_for_topic(topic)
-        if not partitions:
-            raise BadInputError("lab.no_such_topic", topic=topic)
-        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        consumer.seek_to_beginning(*places)
-        count, wanted = 0, sum(ends.values()) - sum(consumer.beginning_offsets(places).values())
+        places = list(ends)
+        count, wanted = 0, sum(ends.values()) - sum(starts.values())
         patience = Patience(seconds, pause=0.2)
         telling = Telling(
             lambda s: say("lab.reading", topic=topic, seconds=s, count=count, wanted=wanted)
@@ -99,6 +93,36 @@ def raw(connection: dict, topic: str, *, seconds: float = SILENT) -> "Iterator[C
                 yield from (record for record in batch if record.offset < ends[place])
             patience.look([consumer.position(place) for place in places])
             telling.look()
+
+
+def _opened(connection: dict, topic: str) -> "tuple[KafkaConsumer, dict, dict]":
+    """Return a consumer at the beginning of a topic, and where its partitions begin and end.
+
+    Who finds no answer asks again, with more time: on a busy machine one answer can be lost.
+    """
+    from kafka.errors import KafkaError
+
+    with contextlib.suppress(KafkaError):
+        return _open(connection, topic, TRIES[0])
+    return _open(connection, topic, TRIES[1])
+
+
+def _open(connection: dict, topic: str, seconds: int) -> "tuple[KafkaConsumer, dict, dict]":
+    from kafka import KafkaConsumer, TopicPartition
+
+    own = {"request_timeout_ms": 1000 * seconds, "bootstrap_timeout_ms": 1000 * seconds}
+    own |= {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+    with contextlib.ExitStack() as opened:
+        consumer = opened.enter_context(contextlib.closing(KafkaConsumer(**connection | own)))
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise BadInputError("lab.no_such_topic", topic=topic)
+        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        consumer.assign(places)
+        starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        consumer.seek_to_beginning(*places)
+        opened.pop_all()  # it stays open
+    return consumer, starts, ends
 
 
 def text_of(data: bytes | None) -> Any:
