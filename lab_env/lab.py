@@ -435,7 +435,7 @@ class Lab:
         observer = self._parts.get("observer")
         last = observer.samples[-1] if observer is not None and observer.samples else None
         watched = last and (last.ends, last.starts, last.leaders, last.groups)
-        return len(self._reports.rows), len(self.journal.marks), self.nodes, watched
+        return len(self._reports.rows), len(self.journal.marks), watched
 
     # -- faults and growth ------------------------------------------------------------------
 
