@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds
+from lab_env.checks.settling import start_seconds, until
 from lab_env.observation import look
 from lab_env.observation.groups import DEAD, describe
 from lab_env.patience import Patience
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lab_env.lab import Lab
 
 PERIOD = 0.2  # seconds between looks
+TOLD_SECONDS = 2.0  # until a broker that is busy tells a client of a topic that was just made
 HELD_SECONDS = 0.6  # a right assignment that lasts for so long is not one in passing
 STEADY_SECONDS = 1.5  # what has not changed for so long will not change by itself
 START_SECONDS = 6.0  # a service that runs and is in no group may still be on its way
@@ -61,7 +62,13 @@ def divided(
     """
     topics = [topics] if isinstance(topics, str) else list(topics)
     wanted = {group: sorted(shares, reverse=True) for group, shares in groups.items()}
-    ends = {topic: look.end_offsets(lab.connection, topic) for topic in topics}
+    ends: dict[str, dict[int, int]] = {}
+
+    def is_whole() -> bool:
+        ends.update({topic: look.end_offsets(lab.connection, topic) for topic in topics})
+        return all(sum(map(len, ends.values())) == sum(shares) for shares in wanted.values())
+
+    until(is_whole, TOLD_SECONDS)
     count, named = sum(map(len, ends.values())), ", ".join(topics)
     for shares in wanted.values():
         if count != sum(shares):
