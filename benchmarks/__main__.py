@@ -1,10 +1,14 @@
-"""The command: ``python -m benchmarks [SUBJECT ...] [--quick] [--write]``."""
+"""The command: ``python -m benchmarks [SUBJECT ...] [--quick] [--write]``.
+
+And ``python -m benchmarks slow [LESSON ...] [--part 0.25] [--write]``, which takes an hour.
+"""
 
 import importlib
 import itertools
 import os
 import platform
 import re
+import sys
 import time
 from datetime import date
 
@@ -25,6 +29,9 @@ SUBJECTS = (
     "throughput",
     "lessons",
 )
+SLOW = "slow"
+ORDER = (*SUBJECTS, SLOW)  # of the parts of the table
+README = ROOT / "README.md"
 WRITTEN = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 MADE = re.compile(r"^- (?P<subjects>[a-z, ]+): (?P<how>.+)$", re.MULTILINE)
 EXPLAINED = (
@@ -42,11 +49,10 @@ def main(subjects: tuple[str, ...], quick: bool, write: bool) -> None:
 
     With --write the rows of other subjects stay as they stand.
     """
-    readme = ROOT / "README.md"
     if write and quick:
         raise click.UsageError("--quick measures nothing that could be written down")
-    if write and not WRITTEN.search(readme.read_text(encoding="utf-8")):
-        raise click.UsageError("README.md has no <!-- benchmarks --> and <!-- /benchmarks -->")
+    if write:
+        _look_for_marks()
     how = _how(psutil.getloadavg()[0])
     measured = {}
     for subject in subjects or SUBJECTS:
@@ -59,13 +65,61 @@ def main(subjects: tuple[str, ...], quick: bool, write: bool) -> None:
             click.echo(f"{subject}: left out. {error}", err=True)
             continue
         click.echo(f"{subject}: {time.monotonic() - began:.0f} s", err=True)
+    _tell(measured, how, write)
+
+
+@click.command()
+@click.argument("lessons", nargs=-1)
+@click.option(
+    "--part",
+    "parts",
+    type=click.FloatRange(0, 1, min_open=True),
+    multiple=True,
+    default=(0.25,),
+    show_default=True,
+    help="Of one core. Can be given again: all parts by turns.",
+)
+@click.option("--write", is_flag=True, help="Put the table into README.md between its marks.")
+def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> None:
+    """Run LESSONS (such as 03) with their solutions on a part of a core; without any, all.
+
+    A table says which cells failed and how long each lesson took; ends with 1 if any failed.
+    """
+    from benchmarks.slow import end_on_any_signal, measure
+    from lab_env.errors import LabError
+    from lab_env.lessons import find, paths
+
+    if write and lessons:
+        raise click.UsageError("the table is written down for all lessons together")
+    if write:
+        _look_for_marks()
+    how = _how(psutil.getloadavg()[0])
+    end_on_any_signal()
+    try:
+        chosen = [find(lesson) for lesson in lessons] or paths()
+        rows = measure(chosen, parts, lambda text: click.echo(text, err=True))
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    except NotHere as error:
+        raise click.ClickException(str(error)) from None
+    _tell({SLOW: rows}, how, write)
+    sys.exit(any("failed" in row.what for row in rows))
+
+
+def _look_for_marks() -> None:
+    if not WRITTEN.search(README.read_text(encoding="utf-8")):
+        raise click.UsageError("README.md has no <!-- benchmarks --> and <!-- /benchmarks -->")
+
+
+def _tell(measured: dict[str, list[Row]], how: str, write: bool) -> None:
+    """Print the table, and put it into README.md if it is to be written down."""
     click.echo(merged("", measured, how))
     if write:
         page = WRITTEN.sub(
             lambda marks: f"{marks[1]}{merged(marks[0], measured, how)}\n{marks[2]}",
-            readme.read_text(encoding="utf-8"),
+            README.read_text(encoding="utf-8"),
         )
-        readme.write_text(page, encoding="utf-8", newline="\n")
+        README.write_text(page, encoding="utf-8", newline="\n")
 
 
 def merged(old: str, measured: dict[str, list[Row]], how: str) -> str:
@@ -81,14 +135,14 @@ def merged(old: str, measured: dict[str, list[Row]], how: str) -> str:
         for subject in line["subjects"].split(", "):
             made.setdefault(subject, line["how"])
     lines = table([]).splitlines()
-    for subject in (one for one in SUBJECTS if one in made):
+    for subject in (one for one in ORDER if one in made):
         if subject in measured:
             lines += table([(subject, row) for row in measured[subject]]).splitlines()[2:]
         else:
             lines += [line for line in old.splitlines() if line.startswith(f"| {subject} |")]
     told = [
         f"- {', '.join(group)}: {how}"
-        for how, group in itertools.groupby(sorted(made, key=SUBJECTS.index), made.get)
+        for how, group in itertools.groupby(sorted(made, key=ORDER.index), made.get)
     ]
     return "\n".join([*lines, "", EXPLAINED, "", *told])
 
@@ -102,4 +156,7 @@ def _how(load: float) -> str:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks")
+    if sys.argv[1:2] == [SLOW]:  # a command of its own: it takes lessons, not subjects
+        slow(sys.argv[2:], prog_name=f"python -m benchmarks {SLOW}")
+    else:
+        main(prog_name="python -m benchmarks")

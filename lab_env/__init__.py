@@ -23,6 +23,7 @@ The map, in the order in which one part may use another:
     storage, project   folders on disk, and what is swept; the project's files, also in a wheel
     client_log    what a client on librdkafka logs
     waiting       waiting as long as something goes on, and telling so
+    patience, steps   when a wait ends: when nothing moves any more; how far the work has come
     journal, reports   the clock, the marks in the time axis, what services reported
     packages, certificates, limits   what this machine has: the right packages, whom a download
                   trusts, memory and cores

@@ -79,7 +79,7 @@ def doctor() -> None:
 @click.option(
     "--timeout",
     type=click.IntRange(1),
-    default=120,
+    default=600,
     show_default=True,
     help=say("cli.help_timeout"),
 )

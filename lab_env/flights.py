@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lab_env import arguments
 from lab_env.errors import BadInputError, LabError
 from lab_env.messages import say
+from lab_env.steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,9 +165,11 @@ class Replay:
         self.sent, self._put_off, self._ended = 0, 0.0, None
         self._started = time.monotonic()
         due = 0
+        steps = Steps(self._count(), self.rate)
         try:
             for event in islice(self._events, self._most()):
                 if self.sent >= due:
+                    steps.done(self.sent)
                     due = self._wait()
                 if self._limit is not None and self.seconds > self._limit + self.SLACK:
                     break
@@ -174,6 +177,7 @@ class Replay:
                 yield event
         finally:
             self._ended = time.monotonic()
+            steps.done(self.sent, last=True)
 
     @property
     def seconds(self) -> float:
@@ -207,6 +211,11 @@ class Replay:
         if self.rate is None or self._limit is None:
             return None
         return max(1, ceil(self.rate * self._limit - 1e-6))
+
+    def _count(self) -> int | None:
+        """Return how many events will be handed out; None if nobody knows."""
+        known = [self._most(), len(self._events) if hasattr(self._events, "__len__") else None]
+        return min((one for one in known if one is not None), default=None)
 
     def _wait(self) -> int:
         """Wait until an event is due, and return how many should have been sent by now."""

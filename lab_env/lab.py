@@ -1,6 +1,7 @@
 """The laboratory: one object that starts Kafka, runs services, watches, draws and breaks things."""
 
 import contextlib
+import linecache
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ from lab_env.clusters.ledger import RESERVED
 from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.journal import Journal, Mark
 from lab_env.messages import say
+from lab_env.patience import PAUSE, QUIET, TIMES, Patience, Telling
 from lab_env.reports import Reports
 from lab_env.secret import Handed, Settings, plain
 from lab_env.topics import NAME
@@ -434,20 +436,46 @@ class Lab:
         """Shade the time axis of every picture, with ``text``, as long as the with block lasts."""
         return self.journal.span(text)
 
-    def until(self, condition: "Callable[[], object]", seconds: float = 20.0) -> bool:
+    def until(self, condition: "Callable[[], object]", seconds: float | None = None) -> bool:
         """Wait for ``condition()`` to come true, and return whether it did.
 
         Args:
             condition: called ten times a second.
-            seconds: the deadline.
+            seconds: a deadline of your own. None waits as long as something moves in the lab (a
+                report, or what is watched), and says so: it gives up when nothing has moved for
+                20 s, and after a minute; four times that on a quarter of a core.
 
         Raises BadInputError: no function, or no number of seconds.
         """
         arguments.function(condition, "condition")
-        deadline = time.monotonic() + arguments.seconds(seconds)
-        while not (met := bool(condition())) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        if seconds is not None:
+            deadline = time.monotonic() + arguments.seconds(seconds)
+            while not (met := bool(condition())) and time.monotonic() < deadline:
+                time.sleep(PAUSE)
+            return met
+        began = len(self._reports.rows)
+
+        def told(key: str, seconds: float) -> str:
+            reports = len(self._reports.rows) - began
+            return say(f"lab.{key}", what=_words(condition), seconds=seconds, reports=reports)
+
+        patience = Patience(QUIET, most=QUIET * TIMES)
+        telling = Telling(lambda seconds: told("waiting", seconds))
+        while not (met := bool(condition())):
+            patience.look(self._moves())
+            if patience.over:
+                print(told("gave_up", telling.seconds))
+                break
+            telling.look()
+            time.sleep(PAUSE)
         return met
+
+    def _moves(self) -> tuple:
+        """Return what changes while services work, brokers answer and groups share out."""
+        observer = self._parts.get("observer")
+        last = observer.samples[-1] if observer is not None and observer.samples else None
+        watched = last and (last.ends, last.starts, last.leaders, last.groups)
+        return len(self._reports.rows), len(self.journal.marks), watched
 
     # -- faults and growth ------------------------------------------------------------------
 
@@ -627,6 +655,13 @@ def librdkafka(connection: dict) -> dict:
         told["sasl.password"] = Handed(plain(told["sasl.password"]))
     servers = ",".join(connection["bootstrap_servers"])
     return Settings({"bootstrap.servers": servers, "logger": ClientLog(), **told})
+
+
+def _words(condition: object) -> str:
+    """Return the line of a condition as the student wrote it, where it is known."""
+    code = getattr(condition, "__code__", None)
+    line = code and linecache.getline(code.co_filename, code.co_firstlineno).strip()
+    return f"`{line}`" if line else say("lab.a_condition")
 
 
 def _import_client() -> None:

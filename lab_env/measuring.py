@@ -36,6 +36,7 @@ COLUMNS = {
 }
 LASTING = 0.4  # s for which a run goes on at the most
 BOUND = 60.0  # s that a run may take, with what is waited for at its end
+HANGING = 10 * BOUND  # s after which a process is taken to hang: until then it may be busy
 WARM_SHARE = 10  # the warm-up is a tenth of a run
 LATE = 0.005  # s; a record that is handed out later than that after it was due has waited
 TIMED = 1000  # records of a run whose time is taken; all others cost nothing
@@ -328,7 +329,7 @@ def _turns(runs: int, rates: list[float]) -> Iterator[tuple[int, float | None]]:
 def _one_turn(processes: list, turn: int, order: dict) -> list[dict]:
     for one in processes:
         one.set(turn=turn, **order)
-    bound = BOUND if order["seconds"] else math.inf
+    bound = HANGING if order["seconds"] else math.inf
     return [one.first(f"turn_{turn}", seconds=bound) for one in processes]
 
 

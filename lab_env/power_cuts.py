@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from lab_env import travel
 from lab_env.messages import say
+from lab_env.patience import PAUSE, TIMES, Patience
+from lab_env.service import BEGIN_SECONDS
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
+    from lab_env.service import Service
 
 BEFORE, AFTER, BETWEEN = "before a commit", "after a commit", "after a send"
 SECONDS = 8.0  # a function that does not come to such a moment has the power cut then
+STARTS = 10  # or when so many times as long has passed as it took to begin: machines differ
 
 
 def three_power_cuts(lab: "Lab", function, *args) -> None:
@@ -34,12 +38,21 @@ def three_power_cuts(lab: "Lab", function, *args) -> None:
         settings = {"power_cut": BEFORE}
         service = lab.service(_wired, function, args, name=name, settings=settings)
         for following in (AFTER, BETWEEN, ""):
-            lab.until(lambda: service.state != "running", SECONDS)
+            _wait_for_the_cut(service)
             if service.state not in ("running", "crashed"):
                 break
             service.crash()
             service.set(power_cut=following)
             service.restart()
+
+
+def _wait_for_the_cut(service: "Service") -> None:
+    wait = Patience(SECONDS, most=TIMES * SECONDS)
+    while service.state == "running" and not wait.over:
+        begun = service._run.begun
+        wait.seconds = BEGIN_SECONDS if begun is None else max(SECONDS, STARTS * begun)
+        wait.look(begun)
+        time.sleep(PAUSE)
 
 
 def subject(*names: object) -> str:

@@ -11,7 +11,7 @@ from lab_env.messages import say
 from lab_env.reports import Reports
 from lab_env.service import LIBRARIES
 
-STOP_SECONDS = 4.0  # a call that is just stopping a service takes up to three
+STOP_SECONDS = 30.0  # a call that is just stopping a service takes as long as that
 CLOSE_SECONDS = 0.5
 LEAST = 0.05  # seconds between two calls
 

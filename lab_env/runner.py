@@ -17,7 +17,7 @@ from lab_env.messages import language, say
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-CELL_SECONDS = 120
+CELL_SECONDS = 600  # a bound against hanging; a machine that is full takes long over a lesson
 # the blocks that would load scripts from elsewhere are empty; what shows a picture describes it
 PAGE = """
 {%- extends 'lab/index.html.j2' -%}

@@ -25,6 +25,7 @@ from lab_env.errors import BadInputError, ClosedError, ServiceError, StorageErro
 from lab_env.journal import Journal
 from lab_env.limits import why_ended
 from lab_env.messages import say
+from lab_env.patience import QUIET, TIMES, Patience, Telling
 from lab_env.reports import Reports
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 MOST_COPIES = 50  # more would bring down the student's machine, not Kafka
 LOG_LINES = 200
 CONSUMERS = ("KafkaConsumer", "Consumer", "ShareConsumer", "AIOKafkaConsumer")
+STOP_SECONDS = 2.0  # that a function has to end, once it knows that it should
+STARTS = 5  # so many times as long as it took to begin it has at least: machines differ
+BEGIN_SECONDS = 60.0  # from the start to the function's first line, on a machine that is full
+HEAR_SECONDS = 20.0  # for a process that is on its way to take what it is told
 POSIX = os.name == "posix"
 # Jupyter's Interrupt is for the notebook's own cell, not for its services
 APART = (
@@ -69,6 +74,10 @@ class Run:
         self.first: dict[str, object] = {}  # the first value of each reported field
         self.notice: notices.Notice | None = None  # why it failed
         self.ended = threading.Event()
+        self.step: tuple[int, int | None, float | None] = (0, None, None)  # done, of, a second
+        self.begun: float | None = None  # seconds from the start to the function's first line
+        self.asked = False  # whether the function knows that it should stop
+        self._started = time.monotonic()
         self._expected = ""  # how it was asked to end: stop or crash
         self._log = log
         self._lock = threading.Lock()  # one writer to stdin at a time, and one who ends the run
@@ -195,6 +204,14 @@ class _Run(Run):
         elif failed := message.get("failed"):
             self.state = "failed"
             self.fail("fail", _sentence(self.name, **failed))
+        elif step := message.get("step"):
+            self.step = tuple(step)
+        elif message.get("begun"):
+            self.begun = time.monotonic() - self._started
+            if self._expected == "stop":  # it was asked before it could take it
+                self.send({"stop": HEAR_SECONDS}, 0.5)
+        elif message.get("asked"):
+            self.asked = True
         elif message.get("returned"):
             self._returned = True
         elif message.get("crash"):  # the function has asked for it: no failure to be told of
@@ -372,11 +389,15 @@ class Service:
         self._home.journal.mark(
             say("service.mark_setting", name=self.name, settings=text), "setting", self.name
         )
-        if not self._run.send({"settings": changes}) and not self._run.wait(0.5):
+        seconds = HEAR_SECONDS if self._run.begun is None else 2.0
+        if not self._run.send({"settings": changes}, seconds) and not self._run.wait(0.5):
             raise ServiceError("service.not_listening", name=self.name)
 
-    def stop(self, seconds: float = 2.0) -> None:
-        """Ask the function to stop, give it ``seconds``, then kill it."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask the function to stop, give it ``seconds``, then kill it.
+
+        None is 2 s from when the function knows of it, and more where it was slow to begin.
+        """
         stop_all([self], seconds)
         self._tell()
 
@@ -386,7 +407,7 @@ class Service:
         if not run.ended.is_set():
             run.mark("crash")
             run.kill()
-            run.wait(5.0)
+            run.wait(60.0)  # nobody survives it; a machine that swaps may take its time
         self._tell()
 
     def restart(self) -> None:
@@ -399,12 +420,16 @@ class Service:
         self.stop()
         self._start()
 
-    def first(self, field: str, seconds: float = 10.0) -> object:
-        """Return the first value of ``field`` reported since the start, waiting up to ``seconds``.
+    def first(self, field: str, seconds: float | None = None) -> object:
+        """Return the first value of ``field`` reported since the start, and wait for it.
+
+        Args:
+            field: as in the service's report.
+            seconds: a deadline of your own; None waits as long as the service gets on.
 
         Raises ServiceError, with the end of the log, if the function fails or does not report it.
         """
-        run, seconds = self._run, _seconds(seconds)
+        run = self._run
         arguments.name(field, "field")
         over = False
 
@@ -413,7 +438,7 @@ class Service:
             over = run.notice is not None or run.ended.is_set()  # before looking: no report is lost
             return field in run.first or over
 
-        _wait(there, seconds)
+        _, waited = self._await(there, seconds, time.sleep, say("service.field", field=field))
         if field in run.first:
             return run.first[field]
         self._raise_failure()
@@ -422,21 +447,69 @@ class Service:
             key,
             name=self.name,
             field=field,
-            seconds=seconds,
+            seconds=waited,
             state=say(f"service.state_{run.state}"),
             log=run.tail(5) or say("service.empty_log"),
         )
 
-    def join(self, seconds: float = 10.0) -> None:
+    def join(self, seconds: float | None = None) -> None:
         """Wait until the function has returned and its process has ended.
 
-        Raises ServiceError if the function fails, or still runs after ``seconds``.
+        Args:
+            seconds: a deadline of your own; None waits as long as the service gets on: as events
+                leave a `flights.replay`, or as it reports (that, for a minute or so).
+
+        Raises ServiceError if the function fails, or does not return in time.
         """
-        ended = self._run.wait(_seconds(seconds))
+        run = self._run
+        ended, waited = self._await(run.ended.is_set, seconds, run.ended.wait, say("service.end"))
         self._raise_failure()
         if not ended:
-            log = self._run.tail(5) or say("service.empty_log")
-            raise ServiceError("service.still_running", name=self.name, seconds=seconds, log=log)
+            log = run.tail(5) or say("service.empty_log")
+            told = {"name": self.name, "seconds": waited, "done": self._done(), "log": log}
+            raise ServiceError("service.still_running", **told)
+
+    def _await(
+        self, there: Callable[[], bool], seconds: float | None, pause, what: str
+    ) -> tuple[bool, float]:
+        """Wait for ``there()``; return whether it is true, and the seconds that it took.
+
+        Args:
+            there: is asked again and again.
+            seconds: a deadline, or None for as long as the service gets on.
+            pause: as in `_wait`.
+            what: is waited for, in words.
+        """
+        if seconds is not None:
+            seconds = _seconds(seconds)
+            return _wait(there, seconds, pause), seconds
+        run, patience = self._run, Patience(QUIET, most=BEGIN_SECONDS + QUIET * TIMES)
+
+        def told(seconds: float) -> str:
+            done = self._done()
+            return say("service.waiting", name=self.name, what=what, seconds=seconds, done=done)
+
+        telling = Telling(told)
+        while not there():
+            count, of, rate = run.step
+            quiet = max(QUIET, 3 / rate) if rate else QUIET
+            patience.seconds = quiet if run.begun is not None else BEGIN_SECONDS
+            seen = (run.begun, self._home.reported[self.name], count)
+            patience.look(seen, sure=None if of is None else count)
+            if patience.over:
+                return there(), telling.seconds
+            telling.look()
+            pause(0.01 if pause is time.sleep else 0.1)
+        return True, telling.seconds
+
+    def _done(self) -> str:
+        """Say how far the service has come."""
+        count, of, _ = self._run.step
+        reports = self._home.reported[self.name]
+        if self._run.begun is None and not reports:
+            return say("service.not_begun")
+        key = "service.done_of" if of is not None else "service.done"
+        return say(key, count=count, of=of, reports=reports)
 
     def _raise_failure(self) -> None:
         if notice := self._run.notice:
@@ -464,8 +537,11 @@ class Fleet(list):
     def __getitem__(self, key):
         return _named(self, key) if isinstance(key, str) else super().__getitem__(key)
 
-    def stop(self, seconds: float = 2.0) -> None:
-        """Ask all to stop at once, give them ``seconds``, then kill who still runs."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask all to stop at once, give them ``seconds``, then kill who still runs.
+
+        None is as in `Service.stop`.
+        """
         stop_all(self, seconds)
 
     def set(self, **settings: object) -> None:
@@ -473,11 +549,11 @@ class Fleet(list):
         for service in self:
             service.set(**settings)
 
-    def join(self, seconds: float = 10.0) -> None:
+    def join(self, seconds: float | None = None) -> None:
         """Wait until all have returned; see `Service.join`."""
-        deadline = time.monotonic() + _seconds(seconds)
+        deadline = None if seconds is None else time.monotonic() + _seconds(seconds)
         for service in self:
-            service.join(max(deadline - time.monotonic(), 0.0))
+            service.join(None if deadline is None else max(deadline - time.monotonic(), 0.0))
 
     @property
     def reports(self) -> "pd.DataFrame":
@@ -553,7 +629,7 @@ class Services(Mapping):
             make: starts one and returns it at once.
         """
         old = [self._services[name] for name in names if name in self._services]
-        stop_all(old, 2.0)
+        stop_all(old)
         for service in old:
             service._forget()
             with suppress(OSError):  # Windows keeps a file that someone still reads
@@ -605,22 +681,42 @@ def _close(home: _Home, services: dict[str, Service]) -> None:
         service._forget()
 
 
-def stop_all(services: Iterable[Service], seconds: float) -> None:
-    """Stop services side by side: ask all, wait for ``seconds`` altogether, kill the rest."""
-    seconds = _seconds(seconds)
+def stop_all(services: Iterable[Service], seconds: float | None = None) -> None:
+    """Stop services side by side: ask all, wait for ``seconds`` altogether, kill the rest.
+
+    None is 2 s from when a function knows of it, and more where it was slow to begin.
+    """
+    if seconds is not None:
+        seconds = _seconds(seconds)
     runs = [service._run for service in services]
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     for run in runs:
-        run.ask(seconds)
-    late = [run for run in runs if not run.wait(max(deadline - time.monotonic(), 0.0))]
+        run.ask(HEAR_SECONDS if seconds is None else seconds)
+    if seconds is None:
+        late = [run for run in runs if not _ends(run)]
+    else:
+        deadline = began + seconds
+        late = [run for run in runs if not run.wait(max(deadline - time.monotonic(), 0.0))]
     for run in late:
         if not run.home.closed:
-            text = say("service.mark_kill", name=run.name, seconds=seconds)
+            text = say("service.mark_kill", name=run.name, seconds=time.monotonic() - began)
             run.home.journal.mark(text, "kill", run.name)
         run.kill()
     deadline = time.monotonic() + 0.8
     for run in late:
         run.wait(max(deadline - time.monotonic(), 0.0))
+
+
+def _ends(run: Run) -> bool:
+    """Return whether a process that was asked to stop does so in its time."""
+    patience = Patience(STOP_SECONDS)
+    while not run.wait(0.1):
+        begun = run.begun
+        patience.seconds = HEAR_SECONDS if begun is None else max(STOP_SECONDS, STARTS * begun)
+        patience.look((run.begun, run.asked))
+        if patience.over:
+            return False
+    return True
 
 
 def _wait(there: Callable[[], bool], seconds: float, pause=time.sleep) -> bool:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lab_env.answers import reason
 from lab_env.errors import BadInputError, BrokerError
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab_env.clusters.made import Made
 
-SECONDS = 20.0
+SECONDS = 20.0  # without any partition more that has a leader
 NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka lets a topic be called
 IMPATIENT = {"request_timeout_ms": 5000, "bootstrap_timeout_ms": 5000}
 
@@ -53,7 +54,7 @@ def make_fresh(
     Raises:
         BadInputError: Kafka refused a setting.
         NotYoursError: the topic is there, and may not be deleted.
-        BrokerError: not ready within 20 seconds.
+        BrokerError: it does not become ready.
         KafkaError: Kafka does not answer, or refuses.
     """
     from kafka import KafkaAdminClient
@@ -78,7 +79,7 @@ def make_fresh(
             readers = _readers(connection, name, made.prefix)
             before = Before(len(old["partitions"]), readers)
             leaving(before)
-        deadline = time.monotonic() + SECONDS
+        patience = Patience(SECONDS, pause=0.05)
         while True:
             with contextlib.suppress(UnknownTopicOrPartitionError):
                 # Kafka 4.3.1 gives the settings of a deleted topic to the next one of its name,
@@ -93,16 +94,19 @@ def make_fresh(
                 raise BadInputError("lab.topic_config", name=name, why=reason(error)) from error
             except TopicAlreadyExistsError as error:
                 # a client that still asks for the old topic made Kafka create it again
-                if time.monotonic() > deadline:
+                patience.look()
+                if patience.over:
                     raise BrokerError(
                         "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=error
                     ) from error
                 time.sleep(0.05)
         while True:
             found = admin.describe_topics([name])[0]["partitions"]
-            if len(found) == partitions and all(p["leader_id"] >= 0 for p in found):
+            led = sum(p["leader_id"] >= 0 for p in found)
+            if len(found) == led == partitions:
                 return before
-            if time.monotonic() > deadline:
+            patience.look(led)
+            if patience.over:
                 raise BrokerError(
                     "lab.topic_timeout", name=name, seconds=f"{SECONDS:.0f}", why=found
                 )

@@ -6,6 +6,7 @@ Imports only the standard library, because every service waits for what is impor
 """
 
 import atexit
+import contextlib
 import faulthandler
 import io
 import json
@@ -193,6 +194,7 @@ class Keeper:
 
     def __init__(self, service: Service, log: Log, parent: int):
         self._service = service
+        self._channel = service._channel
         self._log = log
         self._deadline = float("inf")
         self._parent = parent  # as it said itself: it may have died before we could look
@@ -215,6 +217,7 @@ class Keeper:
                 continue
             self._service.settings.update(message.get("settings", {}))
             if "stop" in message:
+                self._channel.send(asked=True)
                 # the notebook kills at its deadline; this is for a notebook that cannot
                 self.ask(message["stop"] + 1.0)
         self.ask(GRACE)
@@ -294,7 +297,7 @@ def main() -> None:
     thread(keeper.watch)
 
     try:
-        run(service, payload)
+        run(service, payload, channel)
     except BaseException as error:
         if isinstance(error, SystemExit) and not error.code:
             return
@@ -316,11 +319,16 @@ def let_client_in() -> None:
     warnings.filterwarnings("ignore", message, DeprecationWarning)
 
 
-def run(service: Service, payload: bytes) -> None:
-    """Unpack the function and call it."""
+def run(service: Service, payload: bytes, channel: Channel) -> None:
+    """Unpack the function and call it; tell that it begins, and how far it comes."""
+    with contextlib.suppress(ImportError):  # a path that has not the rest of the package
+        from lab_env import steps
+
+        steps.listener = lambda done, of, rate: channel.send(step=(done, of, rate))
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it says much while a broker is down
     let_client_in()
     function, args = pickle.loads(payload)
+    channel.send(begun=True)
     function(service, *args)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from lab_env.aws import inventory, trouble
 from lab_env.aws.inventory import Client, Thing
+from lab_env.patience import Patience
 
 DEADLINE_EMBEDDED, DEADLINE_REAL = 15.0, 300.0  # s; a real instance takes a minute to end
 TICK_EMBEDDED, TICK_REAL = 0.2, 5.0
@@ -29,7 +30,7 @@ def clean(
         look: returns what exists and is ours, in the order of deletion.
         real: whether to ask a real account, which is slow, and minds being asked.
         tell: is told of each thing when it is asked to go.
-        seconds: the deadline; None for one that is long enough.
+        seconds: in which nothing has gone; None for what is long enough.
 
     Returns:
         What is left: (thing, why), the newest refusal.
@@ -39,7 +40,8 @@ def clean(
     """
     if seconds is None:
         seconds = DEADLINE_REAL if real else DEADLINE_EMBEDDED
-    deadline = time.monotonic() + seconds
+    tick = TICK_REAL if real else TICK_EMBEDDED
+    wait = Patience(seconds, pause=tick)
     why: dict[str, str] = {}
     asked: set[str] = set()
     while left := look():
@@ -54,9 +56,10 @@ def clean(
                 tell(one)
         rest = look()
         held = any(not why.get(one.id) or _is_held(why[one.id]) for one in rest)
-        if not rest or not held or time.monotonic() > deadline:
+        wait.look({one.id for one in rest})
+        if not rest or not held or wait.over:
             return [(one, why.get(one.id, "")) for one in rest]
-        time.sleep(TICK_REAL if real else TICK_EMBEDDED)
+        time.sleep(tick)
     return []
 
 

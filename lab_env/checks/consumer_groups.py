@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import start_seconds, until
 from lab_env.observation import look
 from lab_env.observation.groups import DEAD, describe
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
 
 PERIOD = 0.2  # seconds between looks
+TOLD_SECONDS = 2.0  # until a broker that is busy tells a client of a topic that was just made
 HELD_SECONDS = 0.6  # a right assignment that lasts for so long is not one in passing
 STEADY_SECONDS = 1.5  # what has not changed for so long will not change by itself
 START_SECONDS = 6.0  # a service that runs and is in no group may still be on its way
@@ -48,7 +51,7 @@ def divided(
 ) -> Result:
     """Check that groups divide the partitions of topics among their members as asked.
 
-    Waits until the groups are stable and members that are on their way have come, at most 18 s.
+    Waits until the groups are stable and members that are on their way have come.
 
     Args:
         lab: the lab.
@@ -59,7 +62,13 @@ def divided(
     """
     topics = [topics] if isinstance(topics, str) else list(topics)
     wanted = {group: sorted(shares, reverse=True) for group, shares in groups.items()}
-    ends = {topic: look.end_offsets(lab.connection, topic) for topic in topics}
+    ends: dict[str, dict[int, int]] = {}
+
+    def is_whole() -> bool:
+        ends.update({topic: look.end_offsets(lab.connection, topic) for topic in topics})
+        return all(sum(map(len, ends.values())) == sum(shares) for shares in wanted.values())
+
+    until(is_whole, TOLD_SECONDS)
     count, named = sum(map(len, ends.values())), ", ".join(topics)
     for shares in wanted.values():
         if count != sum(shares):
@@ -142,15 +151,14 @@ def _wait(lab: "Lab", ends: dict, wanted: dict, committed: bool) -> dict[str, Fo
     """Return the groups, as soon as they are as asked, or will not change by themselves."""
     from kafka import KafkaAdminClient
 
-    began = since = time.monotonic()
-    last: dict[str, Found] = {}
+    wait = Patience(MOST_SECONDS, pause=PERIOD, most=MOST_SECONDS)
     with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
         while True:
-            found, now = _look(admin, list(wanted), ends), time.monotonic()
-            if found != last:
-                last, since = found, now
-            patience = _patience(lab, found, wanted, committed)
-            if now - since >= patience or now - began >= MOST_SECONDS:
+            found = _look(admin, list(wanted), ends)
+            # what is committed comes to an end: as long as that gets on, there is no deadline
+            waits = sum(one.lag for one in found.values()) if committed else None
+            wait.look(found, sure=waits)
+            if wait.quiet >= _patience(lab, found, wanted, committed) or wait.over:
                 return found
             time.sleep(PERIOD)
 
@@ -162,7 +170,7 @@ def _patience(lab: "Lab", found: dict[str, Found], wanted: dict, committed: bool
     if any(one.state in UNSETTLED for one in found.values()):
         return MOST_SECONDS
     if _running(lab) > sum(len(one.shares) for one in found.values()):
-        return START_SECONDS
+        return start_seconds(lab, START_SECONDS)
     if all(_fits(one, wanted[group], False) for group, one in found.items()):
         return COMMIT_SECONDS
     if any(one.shares and sum(one.shares.values()) < sum(wanted[g]) for g, one in found.items()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lab_env.checks.result import Result, graded, not_here, not_yet, passed
 from lab_env.errors import BrokerError
 from lab_env.observation import look
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from lab_env.containers import Project
@@ -139,7 +140,7 @@ def _containers(compose: "Project") -> list[_Container]:
 
 def _wrong_group(lab: "Lab", compose: "Project", found: dict) -> Result | None:
     """Wait until the group has a member that comes from a container of the service."""
-    deadline, away = time.monotonic() + JOIN_SECONDS, None
+    wait, gone = Patience(JOIN_SECONDS, pause=0.3), Patience(CALM_SECONDS, pause=0.3)
     while True:
         own = [one for one in _containers(compose) if one.service == found["name"]]
         group = look.groups(lab.connection).get(found["group"]) or {}
@@ -150,11 +151,11 @@ def _wrong_group(lab: "Lab", compose: "Project", found: dict) -> Result | None:
         if not own:
             return _wrong("joins_not_started", **found)
         runs = any(one.state in ("running", "created", "restarting") for one in own)
-        away = None if runs else away or time.monotonic()
-        over = time.monotonic() > deadline
-        if over and hosts:
+        wait.look([(one.id, one.state) for one in own])
+        gone.look(time.monotonic() if runs else None)
+        if wait.over and hosts:
             return _wrong("joins_elsewhere", hosts=", ".join(sorted(hosts)), **found)
-        if over or (away and time.monotonic() > away + CALM_SECONDS):
+        if wait.over or gone.over:
             log = _last_line(own[0])
             return _wrong("joins_nobody", state=own[0].state, log=log, **found)
         time.sleep(0.3)

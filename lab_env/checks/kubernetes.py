@@ -5,6 +5,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import until
 from lab_env.observation import look
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _wait_for(lab: "Lab", topic: str, group: str, wanted: set[str], since: float
         there = _settled(lab, topic, group, since)
         return there == wanted and len(_alive(lab, wanted)) == len(wanted)
 
-    lab.until(is_so, seconds)
+    until(is_so, seconds)
     return wanted if is_so() else _plain(_now(lab, topic, group)[1].members)
 
 
@@ -127,7 +128,7 @@ def _wrong_start(lab: "Lab", topic: str, began: float, found: dict) -> Result | 
             one.state == "running" and one.name.startswith(name) for one in lab.services.values()
         )
 
-    if not lab.until(begun, IDLE_SECONDS):
+    if not until(begun, IDLE_SECONDS):
         return _wrong("loop_nobody", **found)
     there = _wait_for(lab, topic, group, wanted, began, START_SECONDS)
     if there == wanted:
@@ -165,7 +166,7 @@ def _wrong_return(lab: "Lab", topic: str, found: dict) -> Result | None:
         return any(one.kind == "start" and one.time >= killed for one in marks)
 
     found = found | {"victim": victim}
-    if not lab.until(somebody_came, BACK_SECONDS / 2):
+    if not until(somebody_came, BACK_SECONDS / 2):
         return _wrong("loop_once", **found)
     there = _wait_for(lab, topic, found["group"], wanted, killed, BACK_SECONDS)
     if there == wanted:
@@ -209,9 +210,9 @@ def carries_load(
     """
     found = {"topic": topic, "group": group, "rate": rate, "most": round(100 * busy)}
     began = lab.journal.now()
-    if not lab.until(lambda: _now(lab, topic, group)[1].members, 2 * IDLE_SECONDS):
+    if not until(lambda: _now(lab, topic, group)[1].members, 2 * IDLE_SECONDS):
         return _wrong("load_nobody", **found)
-    lab.until(lambda: _is_whole(lab, topic, group, began), START_SECONDS)
+    until(lambda: _is_whole(lab, topic, group, began), START_SECONDS)
     sample, seen = _now(lab, topic, group)
     if _settled(lab, topic, group, began) is None:
         return _wrong("load_unsettled", state=seen.state or "-", **found)
@@ -274,7 +275,7 @@ def _wrong_roll(lab: "Lab", members, found: dict) -> Result | None:
     services = [lab.services.get(name) for name in sorted(members)]
     if None in services:
         return _wrong("load_names", there=_names(members), **found)
-    if not lab.until(lambda: not _handled(lab, group).empty, 2 * IDLE_SECONDS):
+    if not until(lambda: not _handled(lab, group).empty, 2 * IDLE_SECONDS):
         return _wrong("load_unreported", **found)
     for service in services:
         _hold(lab, service)
@@ -287,7 +288,7 @@ def _wrong_roll(lab: "Lab", members, found: dict) -> Result | None:
             works = len(rows) and rows["time"].iloc[-1] > began
             return service.state == "failed" or (there == _plain(members) and works)
 
-        back = lab.until(is_back, ROLL_SECONDS)
+        back = until(is_back, ROLL_SECONDS)
         if service.state == "failed":
             return _wrong("load_failed", error=service.error, **found)
         if not back:
@@ -312,7 +313,7 @@ def _hold(lab: "Lab", service) -> None:
         finally:
             process.resume()
     before = len(service.reports)
-    lab.until(lambda: len(service.reports) >= before + HELD_RECORDS, 2 * IDLE_SECONDS)
+    until(lambda: len(service.reports) >= before + HELD_RECORDS, 2 * IDLE_SECONDS)
 
 
 def _wrong_outcome(lab: "Lab", ends: dict[int, int], found: dict) -> Result | None:
@@ -327,10 +328,10 @@ def _wrong_outcome(lab: "Lab", ends: dict[int, int], found: dict) -> Result | No
         there = committed()
         return sum(max(end - there.get(place, 0), 0) for place, end in ends.items())
 
-    lab.until(lambda: not behind(), DRAIN_SECONDS)
+    until(lambda: not behind(), DRAIN_SECONDS)
     # first what is committed: what is handled meanwhile may only make it better
     there = committed()
-    lab.until(lambda: not _lost(there, _handled(lab, group)), REPORT_SECONDS)
+    until(lambda: not _lost(there, _handled(lab, group)), REPORT_SECONDS)
     rows = _handled(lab, group)
     if rows.empty:
         return _wrong("load_unreported", **found)

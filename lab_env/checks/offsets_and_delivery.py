@@ -5,9 +5,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import start_seconds
 from lab_env.journal import Mark
 from lab_env.messages import say
 from lab_env.observation import look
+from lab_env.patience import TIMES, Patience
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,22 +103,20 @@ def _behind(lab: "Lab", topic: str, group: str) -> dict[int, int]:
 
 def _wait_for_commit(lab: "Lab", topic: str, group: str) -> None:
     """Return when the group has committed everything, or gets no further."""
-    deadline = time.monotonic() + MOST_SECONDS
-    last, moved = None, time.monotonic()
-    while time.monotonic() < min(deadline, moved + IDLE_SECONDS):
+    wait = Patience(start_seconds(lab, IDLE_SECONDS), pause=0.2, most=TIMES * MOST_SECONDS)
+    while not wait.over:
         behind = _behind(lab, topic, group)
         running = [s for s in lab.services.values() if s.state == "running"]
         if not sum(behind.values()) or not running:
             return
-        if behind != last:
-            last, moved = behind, time.monotonic()
+        wait.look(behind)
         time.sleep(0.2)
 
 
 def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, int], str]:
     """Return the last total of each carrier, and a value that is none, or ""."""
     connection = lab.connection | {"isolation_level": "read_committed"}
-    deadline = time.monotonic() + LATE_SECONDS
+    wait = Patience(LATE_SECONDS, pause=0.2, most=TIMES * LATE_SECONDS)
     while True:
         told: dict[str, int] = {}
         for row in look.records(connection, totals).itertuples():
@@ -124,7 +124,8 @@ def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, i
             if type(count) is not int or not isinstance(row.key, str):
                 return {}, f"{row.key!r}: {row.value!r}"[:80]
             told[row.key] = count
-        if told == truth or time.monotonic() > deadline:
+        wait.look(told)
+        if told == truth or wait.over:
             return told, ""
         time.sleep(0.2)
 

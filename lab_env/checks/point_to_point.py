@@ -6,7 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import start_seconds
 from lab_env.observation import look
+from lab_env.patience import TIMES, Patience
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,20 +124,18 @@ def _wrong_time(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result | No
 
 def _wait_for_trucks(lab: "Lab", topic: str, group: str, ids: set, seconds: float) -> None:
     """Return when all is handled and committed, or when nothing more can change the answer."""
-    began = lab.journal.now()
+    wait = Patience(START_SECONDS, pause=0.2, most=TIMES * max(START_SECONDS, seconds))
     while True:
         at_work = any(service.state == "running" for service in lab.services.values())
         reports, now = _reports(lab, ids), lab.journal.now()
-        if not at_work or _lag(lab, topic, group) == 0:
+        lag = _lag(lab, topic, group)
+        wait.look((len(reports), lag))
+        if not at_work or lag == 0:
             time.sleep(SETTLE_SECONDS)
             return
-        if reports.empty:
-            over = began + START_SECONDS
-        elif reports["handled"].nunique() == len(ids):
-            over = reports["time"].max() + COMMIT_SECONDS
-        else:
-            over = reports["time"].min() + seconds + SETTLE_SECONDS
-        if now > over or _is_too_few(lab, reports, now) or _groups_at(lab, topic) - {group}:
+        done = reports["handled"].nunique() == len(ids)
+        wait.seconds = COMMIT_SECONDS if done else start_seconds(lab, START_SECONDS)
+        if wait.over or _is_too_few(lab, reports, now) or _groups_at(lab, topic) - {group}:
             return
         time.sleep(0.2)
 

@@ -5,7 +5,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import start_seconds
 from lab_env.observation import look
+from lab_env.patience import TIMES, Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -75,7 +77,7 @@ def _wrong_audit(told: Counter, truth: Counter, found: dict) -> Result:
 
 def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[list, dict]:
     """Return the answers, and how far the group is, when nothing more can be expected."""
-    began = time.monotonic()
+    wait = Patience(COMMIT_SECONDS, pause=0.2, most=TIMES * COMMIT_SECONDS)
     while True:
         state, members = _state(lab, group)
         answers = list(look.records(lab.connection, audit)["value"])
@@ -84,7 +86,8 @@ def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[lis
         at_work = members or state in UNSETTLED or _just_started(lab)
         if (answers and committed and lag == 0) or not at_work:
             break
-        if time.monotonic() - began > COMMIT_SECONDS:
+        wait.look((len(answers), lag))
+        if wait.over:
             break
         time.sleep(0.2)
     return answers, {"state": state, "committed": len(committed), "lag": lag}
@@ -126,7 +129,7 @@ def _lag(lab: "Lab", topic: str, group: str) -> int:
 
 def _just_started(lab: "Lab") -> bool:
     """Return whether a service that runs was started so late that it may not have joined yet."""
-    since = lab.journal.now() - START_SECONDS
+    since = lab.journal.now() - start_seconds(lab, START_SECONDS)
     return any(
         mark.kind == "start"
         and mark.time > since
@@ -204,24 +207,22 @@ def _wait_for_screens(
     lab: "Lab", topic: str, ids: set, screens: tuple[str, ...]
 ) -> tuple[dict[str, int], dict[str, dict]]:
     """Return what each screen has shown and the groups, when all is done or nothing changes."""
-    began = changed = time.monotonic()
-    last = None
+    wait = Patience(MOST_SECONDS, pause=0.2, most=MOST_SECONDS)
     while True:
         facts = _shown(lab, ids, screens), _groups_at(lab, topic)
         shown, groups = facts
-        now = time.monotonic()
-        if facts != last:
-            last, changed = facts, now
+        # the flights come to an end: as long as screens get on, there is no deadline
+        wait.look(facts, sure=shown)
         complete = min(shown.values()) == len(ids)
         joined = sum(len(group["members"]) for group in groups.values()) >= len(screens)
         at_end = joined and not any(group["lag"] for group in groups.values())
         if complete and at_end and len(groups) > 1:
             return facts
-        steady = now - changed > (DONE_SECONDS if at_end else STEADY_SECONDS)
+        steady = wait.quiet > (DONE_SECONDS if at_end else STEADY_SECONDS)
         unsettled = any(group["state"] in UNSETTLED for group in groups.values())
         starting = not joined and not complete and _just_started(lab)
         nobody = not any(name in lab.services for name in screens)
-        if (nobody or (steady and not unsettled and not starting)) or now - began > MOST_SECONDS:
+        if (nobody or (steady and not unsettled and not starting)) or wait.over:
             return facts
         time.sleep(0.2)
 

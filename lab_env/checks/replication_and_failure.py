@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import until
 from lab_env.errors import BadInputError
 from lab_env.observation import look
 
@@ -136,7 +137,7 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
     found = {"topic": topic, "copies": COPIES, "flights": len(flights)}
     if (wrong := _wrong_records(lab, topic, flights, found)) is not None:
         return wrong
-    lab.until(lambda: not _on_their_way(lab, topic), MOST_SECONDS)
+    until(lambda: not _on_their_way(lab, topic), MOST_SECONDS, lambda: _on_their_way(lab, topic))
     if way := _on_their_way(lab, topic):
         return _wrong("mend_on_its_way", partitions=_listed(way), **found)
     parts = _partitions(lab, topic)
@@ -147,7 +148,7 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
         return _wrong("mend_some", partitions=_listed(few), **found)
     if (wrong := _wrong_spread(lab, parts, found)) is not None:
         return wrong
-    lab.until(lambda: _is_home(lab, topic), MOST_SECONDS)
+    until(lambda: _is_home(lab, topic), MOST_SECONDS, lambda: str(_partitions(lab, topic)))
     parts = _partitions(lab, topic)
     late = [one["partition_index"] for one in parts if _is_late(one)]
     if late:

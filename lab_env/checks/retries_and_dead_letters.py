@@ -20,6 +20,7 @@ IDLE_SECONDS = 3.0  # the same when nothing waits, but something is missing
 CALM_SECONDS = 1.5  # the same when nothing waits and nothing is missing
 MOST_SECONDS = 30.0  # for all that a check waits for
 BLOCKED_SECONDS = 2.0  # a partition that stands for longer is blocked, as in the lesson's picture
+GAP_SECONDS = 0.5  # between two samples, at the most
 HELD_SECONDS = 5.0  # in all: a busy machine may stand still for a moment as well
 MOST_ATTEMPTS = 15  # who has been tried more often goes round and round
 ORIGIN = ("origin-topic", "origin-partition", "origin-offset")
@@ -275,18 +276,20 @@ def _held(lab: "Lab", topic: str, group: str) -> float:
     """
     stands: dict[str, tuple] = {}  # member -> (how far it is in its partitions, since when)
     blocked: Counter = Counter()
+    now, last = 0.0, None  # s; a machine that comes to no sample blocks nobody
     for sample in _since_filled(list(lab.watch(topic, groups=[group]).samples), topic, group):
-        seen = sample.groups[group]
+        now += min(sample.time - last.time, GAP_SECONDS) if last else 0.0
+        seen, last = sample.groups[group], sample
         for member in {*stands, *seen.owners.values()}:
             own = [at for at, owner in seen.owners.items() if owner == member and at[0] == topic]
             far = {place: seen.committed.get(place, 0) for place in own}
-            before, since = stands.get(member, (None, sample.time))
+            before, since = stands.get(member, (None, now))
             if far != before:
-                if sample.time - since > BLOCKED_SECONDS:
-                    blocked[member] += sample.time - since
+                if now - since > BLOCKED_SECONDS:
+                    blocked[member] += now - since
                 stands.pop(member, None)
                 if any(sample.ends.get(place, 0) > offset for place, offset in far.items()):
-                    stands[member] = far, sample.time
+                    stands[member] = far, now
     return max(blocked.values(), default=0.0)
 
 

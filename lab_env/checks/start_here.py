@@ -76,7 +76,7 @@ def _records(lab: "Lab", topic: str) -> "list[ConsumerRecord]":
 
     Raises:
         BadInputError: there is no such topic.
-        BrokerError: the deadline passed.
+        BrokerError: no further record has come for so long.
     """
     records = look.raw(lab.connection, topic, seconds=SECONDS)
     return sorted(records, key=lambda record: (record.partition, record.offset))

@@ -9,8 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.settling import until
 from lab_env.errors import BadInputError, BrokerError
 from lab_env.observation import look
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -144,10 +146,11 @@ def _wrong_content(
     for count in [*TRIALS, *(int(row["records"]) for row in mine)]:
         wanted.update(value.decode() for value in values[:count])
     there = _content(lab, topic)
-    deadline = time.monotonic() + ARRIVE_SECONDS
-    while there.total() < wanted.total() and time.monotonic() < deadline:
+    wait = Patience(ARRIVE_SECONDS, pause=0.3)
+    while there.total() < wanted.total() and not wait.over:
         time.sleep(0.3)
         there = _content(lab, topic)
+        wait.look(there.total())
     found |= {"sent": f"{wanted.total():,}", "there": f"{there.total():,}"}
     if strange := there.keys() - wanted.keys():
         example = str(next(iter(strange)))[:60]
@@ -196,8 +199,8 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
         running = [s for s in lab.services.values() if s.state == "running"]
         return not running or any(REFUSED in s.log for s in running) or committed() >= end
 
-    lab.until(over, READ_SECONDS)
-    if lab.until(lambda: committed() >= end, seconds=0):
+    until(over, READ_SECONDS, committed)
+    if committed() >= end:
         return _passed("large", **found)
     for service in lab.services.values():
         if service.state == "failed":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import look
+from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +130,7 @@ def latest(lab: "Lab", topic: str, *, day: str) -> Result:
     # whichever is shorter closes the active segment
     age = min(int(settings["segment.ms"]), int(settings["max.compaction.lag.ms"]))
     soon = age <= SOON_MS and int(settings["min.compaction.lag.ms"]) == 0
-    deadline = time.monotonic() + (SECONDS if soon and policy == "compact" else 0)
+    wait = Patience(SECONDS if soon and policy == "compact" else 0, pause=0.2)
     while True:
         records = _with_ids(look.records(lab.connection, topic))
         records["destination"] = [_text(v, "destination") for v in records["value"]]
@@ -137,7 +138,8 @@ def latest(lab: "Lab", topic: str, *, day: str) -> Result:
         extra = of_day[~of_day["id"].isin(list(truth.values()))]
         if extra.empty and not of_day["id"].duplicated().any():
             break
-        if time.monotonic() > deadline:
+        wait.look(len(records))
+        if wait.over:
             break
         time.sleep(0.2)
     missing = sorted(set(truth) - set(records["destination"]))

@@ -2,25 +2,29 @@
 
 import contextlib
 import json
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from lab_env.errors import BadInputError, BrokerError
+from lab_env.messages import say
+from lab_env.patience import Patience, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from kafka import KafkaConsumer
     from kafka.consumer.fetcher import ConsumerRecord
 
     from lab_env.observation.groups import Description
 
+SILENT = 30.0  # s in which a broker that is there hands out some record, however busy it is
+TRIES = (10, 30)  # s for an answer: at first, and then
 RECORD_COLUMNS = ["partition", "offset", "timestamp", "key", "value", "headers"]
 
 
 def records(
-    connection: dict, topic: str, *, limit: int = 1_000_000, seconds: float = 30.0
+    connection: dict, topic: str, *, limit: int = 1_000_000, seconds: float = SILENT
 ) -> "pd.DataFrame":
     """Return the records that ``topic`` holds now, oldest first in each partition.
 
@@ -30,7 +34,7 @@ def records(
         connection: keyword arguments for any kafka-python client.
         topic: real name of the topic.
         limit: how many records at the most.
-        seconds: the deadline.
+        seconds: after which it gives up if no further record has come (s).
 
     Returns:
         DataFrame: partition int64, offset int64, timestamp datetime64[ms, UTC], key (str or None),
@@ -39,7 +43,7 @@ def records(
 
     Raises:
         BadInputError: there is no such topic.
-        BrokerError: the deadline passed.
+        BrokerError: no further record has come for so long.
     """
     import pandas as pd
 
@@ -60,36 +64,67 @@ def records(
     return frame.sort_values(["partition", "offset"], ignore_index=True)
 
 
-def raw(connection: dict, topic: str, *, seconds: float = 30.0) -> "Iterator[ConsumerRecord]":
+def raw(connection: dict, topic: str, *, seconds: float = SILENT) -> "Iterator[ConsumerRecord]":
     """Yield the records that ``topic`` holds now byte for byte, in order in each partition.
 
     Args:
         connection: keyword arguments for any kafka-python client.
         topic: real name of the topic.
-        seconds: the deadline.
+        seconds: after which it gives up if no further record has come (s).
 
     Raises:
         BadInputError: there is no such topic.
-        BrokerError: the deadline passed.
+        BrokerError: no further record has come for so long.
     """
+    consumer, starts, ends = _opened(connection, topic)
+    with contextlib.closing(consumer):
+        places = list(ends)
+        count, wanted = 0, sum(ends.values()) - sum(starts.values())
+        patience = Patience(seconds, pause=0.2)
+        telling = Telling(
+            lambda s: say("lab.reading", topic=topic, seconds=s, count=count, wanted=wanted)
+        )
+        # the position and not the count of records: markers and compaction leave gaps
+        while any(consumer.position(place) < ends[place] for place in places):
+            if patience.over:
+                raise BrokerError(
+                    "lab.read_timeout", topic=topic, seconds=seconds, count=count, wanted=wanted
+                )
+            for place, batch in consumer.poll(timeout_ms=200).items():
+                count += len(batch)
+                yield from (record for record in batch if record.offset < ends[place])
+            patience.look([consumer.position(place) for place in places])
+            telling.look()
+
+
+def _opened(connection: dict, topic: str) -> "tuple[KafkaConsumer, dict, dict]":
+    """Return a consumer at the beginning of a topic, and where its partitions begin and end.
+
+    Who finds no answer asks again, with more time: on a busy machine one answer can be lost.
+    """
+    from kafka.errors import KafkaError
+
+    with contextlib.suppress(KafkaError):
+        return _open(connection, topic, TRIES[0])
+    return _open(connection, topic, TRIES[1])
+
+
+def _open(connection: dict, topic: str, seconds: int) -> "tuple[KafkaConsumer, dict, dict]":
     from kafka import KafkaConsumer, TopicPartition
 
-    deadline = time.monotonic() + seconds
-    consumer = KafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
-    with contextlib.closing(consumer):
+    own = {"request_timeout_ms": 1000 * seconds, "bootstrap_timeout_ms": 1000 * seconds}
+    own |= {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+    with contextlib.ExitStack() as opened:
+        consumer = opened.enter_context(contextlib.closing(KafkaConsumer(**connection | own)))
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             raise BadInputError("lab.no_such_topic", topic=topic)
         places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
         consumer.assign(places)
-        ends = consumer.end_offsets(places)
+        starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         consumer.seek_to_beginning(*places)
-        # the position and not the count of records: markers and compaction leave gaps
-        while any(consumer.position(place) < ends[place] for place in places):
-            if time.monotonic() > deadline:
-                raise BrokerError("lab.read_timeout", topic=topic, seconds=f"{seconds:.0f}")
-            for place, batch in consumer.poll(timeout_ms=200).items():
-                yield from (record for record in batch if record.offset < ends[place])
+        opened.pop_all()  # it stays open
+    return consumer, starts, ends
 
 
 def text_of(data: bytes | None) -> Any:

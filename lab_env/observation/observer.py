@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PERIOD = 0.23  # seconds between samples: a little over four a second
 STARTS_EVERY = 4  # the oldest offsets move seldom: read them once a second
-FIRST_SECONDS = 5.0  # how long a new interest is waited for, on a machine that is very busy
+FIRST_SECONDS = 20.0  # how long a new interest is waited for: who does not answer is told by calls
 CALL_MS = 2000  # a broker that is silent for longer is not answering
 MOST_ALONE = 12  # partitions of one leader that are asked for one by one, after trouble
 FROZEN = 0.5  # seconds after which who gives no answer will give none for its other partitions
