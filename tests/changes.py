@@ -52,23 +52,45 @@ CHANGES = (
         "--nightly", each=True,
     ),
     Change(
-        "the lab, or a way to Kafka",
-        ("lab_env/clusters/*", "lab_env/*.py", "docker-compose.yml"),
-        ("test_lab.py", "test_start.py", "test_replication.py", "test_external.py",
-         "test_compose.py"),
+        "how the lab starts, waits, is interrupted and ends",
+        ("lab_env/*.py", "lab_env/clusters/supervis*.py", "lab_env/clusters/embedded.py"),
+        (
+            "test_lab.py", "test_start.py", "test_waiting.py", "test_interrupted*.py",
+            "test_until.py", "test_patience.py",
+        ),
+    ),
+    Change(
+        "a way to Kafka, or how topics are made",
+        ("lab_env/clusters/*", "docker-compose.yml", "lab_env/topics.py"),
+        (
+            "test_external.py", "test_compose*.py", "test_made_topics.py", "test_replication.py",
+            "test_images.py", "test_addresses.py",
+        ),
         "--landing",
+    ),
+    Change(
+        "what a call is given, and what another user or the machine could spoil",
+        ("lab_env/arguments.py", "lab_env/secret.py", "lab_env/storage.py", "lab_env/packages.py"),
+        (
+            "test_arguments.py", "test_wrong_values.py", "test_secrets.py", "test_other_users.py",
+            "test_packages.py", "test_limits.py", "test_certificates.py", "test_client_log.py",
+        ),
     ),
     Change(
         "services, and what is measured with them",
         ("lab_env/service.py", "lab_env/worker.py", "lab_env/measuring.py", "lab_env/repeating.py"),
-        ("test_service.py", "test_measuring.py", "test_repeating.py"),
+        ("test_service*.py", "test_measuring.py", "test_repeating.py"),
     ),
-    Change("observation", ("lab_env/observation/*",), ("test_observation.py", "test_figures.py")),
+    Change(
+        "observation",
+        ("lab_env/observation/*",),
+        ("test_observation.py", "test_other_groups.py", "test_figures.py"),
+    ),
     Change("flights", ("lab_env/flights.py",), ("test_flights.py",)),
     Change(
         "the `lab` command, or how a lesson is opened",
         ("lab_env/cli.py", "lab_env/runner.py", "lab_env/doctor.py", "lab_env/presenting.py"),
-        ("test_cli.py", "test_present.py", "test_browser.py"),
+        ("test_cli.py", "test_pages.py", "test_present.py", "test_browser.py"),
     ),
     Change(
         "Spring, or RabbitMQ",
@@ -83,8 +105,8 @@ CHANGES = (
         ("test_kubernetes.py", "test_lab_kubernetes.py", "test_control_plane.py"),
         "--landing",
     ),
-    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws.py",), "--landing"),
-    Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py",)),
+    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py",), "--landing"),
+    Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py", "test_slow.py")),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 
 import pytest
-from conftest import missing, wait_until
+from conftest import wait_until
 from test_interrupted import END, interrupted
 
 from lab_env import Lab, containers
@@ -21,10 +21,8 @@ def volumes() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def lab(own_home):
+def lab(own_home, docker_engine):
     """One lab of one broker in a container; its volumes are gone when it is closed."""
-    if why := engine.unavailable():
-        missing(f"these tests start containers: {why}")
     with Lab("compose") as one:
         yield one
 
@@ -70,9 +68,7 @@ def test_no_volume_is_left_not_even_one_without_a_name(lab):
     wait_until(lambda: not own & volumes(), END)
 
 
-def test_no_volume_is_left_of_a_project_that_was_down_in_between(own_home):
-    if why := engine.unavailable():
-        missing(f"this test starts containers: {why}")
+def test_no_volume_is_left_of_a_project_that_was_down_in_between(own_home, docker_engine):
     with contextlib.closing(containers.project("airport")) as compose:
         own = set()
         for _ in range(2):

@@ -5,7 +5,6 @@ import json
 import threading
 
 import pytest
-from conftest import missing
 
 from lab_env import containers
 from lab_env.clusters import engine
@@ -33,10 +32,8 @@ class Registry(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def registry():
+def registry(docker_engine):
     """A registry of this machine, which an engine asks without TLS."""
-    if why := engine.unavailable():
-        missing(f"this test asks an engine: {why}")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server

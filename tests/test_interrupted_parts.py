@@ -3,10 +3,10 @@
 import os
 
 import pytest
-from conftest import missing, ours, wait_until
+from conftest import ours, wait_until
 from test_interrupted import END, interrupted
 
-from lab_env import Lab, rabbitmq
+from lab_env import Lab
 from lab_env.spring import app, training
 
 pytestmark = [
@@ -42,9 +42,7 @@ def test_a_service_that_is_interrupted_leaves_nobody_behind(lab, copies):
     wait_until(lambda: not ours() - before, END)
 
 
-def test_a_rabbitmq_that_is_interrupted_ends_and_the_next_one_works(lab):
-    if not rabbitmq.start_is_possible():
-        missing("there is no rabbitmq-server on this machine")
+def test_a_rabbitmq_that_is_interrupted_ends_and_the_next_one_works(lab, rabbit_server):
     before = ours()
     interrupted(lab.rabbitmq, lambda: len(ours() - before) > 1)
     wait_until(lambda: not ours() - before, END)

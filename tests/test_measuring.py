@@ -112,16 +112,16 @@ def test_the_clock_begins_with_the_first_record_and_not_before():
         ({"a": (lambda meter: None, 1)}, {}, "called with a meter"),
         ({"a": (print,)}, {"runs": 0}, "runs=0"),
         ({"a": (print,)}, {"copies": 99}, "copies=99"),
-        ({"a": (print,)}, {"rates": [0]}, "rates=[0.0]"),
+        ({"a": (print,)}, {"rates": [0]}, "rates=[0]"),
         ({"a": (print,)}, {"seconds": -1}, "seconds=-1"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_runs(cases, options, words):
-    from lab_env.measuring import _check
+    from lab_env.measuring import _check, _numbers
 
     order = {"runs": 3, "copies": 1, "rates": [], "seconds": 0.5} | options
-    order["rates"] = [float(rate) for rate in order["rates"]]
     with pytest.raises(BadInputError) as error:
+        order["rates"] = _numbers(order["rates"])
         _check(cases, *(order[key] for key in ("runs", "copies", "rates", "seconds")))
     assert words in str(error.value)
 

@@ -67,7 +67,6 @@ class Emulator:
             port = _read(folder / "port")
             if port:
                 return int(port)
-            wait.look()
             time.sleep(0.02)
         raise AccountError("aws.no_start", log=_read(log)[-LAST_BYTES:].strip() or "-")
 
