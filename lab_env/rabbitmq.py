@@ -17,7 +17,7 @@ from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BrokerError
 from lab_env.messages import say
 from lab_env.secret import Secret
-from lab_env.waiting import Patience, Telling, signs_of
+from lab_env.waiting import Progress, ProgressLine, signs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,8 +133,8 @@ class RabbitMQ:
         self._supervised.start("rabbitmq", [str(server)], self._folder, env, log)
 
     def _wait_until_up(self) -> None:
-        patience = Patience(lambda: signs_of([self._pid], [self._folder / "rabbitmq.log"]))
-        with Telling() as telling:
+        patience = Progress(lambda: signs_of([self._pid], [self._folder / "rabbitmq.log"]))
+        with ProgressLine() as telling:
             while True:
                 if self._ended.is_set():
                     raise BrokerError("rabbitmq.ended", log=self.log)

@@ -16,7 +16,7 @@ TELL_SECONDS = 3.0  # who waits for longer is told what for
 STEP_SECONDS = 1.0  # what one look may count: a machine that slept has not waited
 
 
-class Patience:
+class Progress:
     """Says when waiting is useless: nothing goes on any more, or it goes on for ever.
 
     Args:
@@ -71,7 +71,7 @@ def signs_of(pids: Iterable[int | None], logs: Iterable[Path]) -> tuple:
     return round(used, 1), size
 
 
-class Telling:
+class ProgressLine:
     """Says what is waited for, in one line that is written anew, once that takes a while.
 
     Only the main thread says anything: another one's words would land in any cell.
@@ -93,7 +93,7 @@ class Telling:
         if not self._quiet and seconds >= self._next:
             self._say(text(int(seconds)))
 
-    def __enter__(self) -> "Telling":
+    def __enter__(self) -> "ProgressLine":
         return self
 
     def __exit__(self, *error: object) -> None:

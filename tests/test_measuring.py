@@ -120,9 +120,13 @@ def test_what_cannot_be_measured_is_said_before_anything_runs(cases, options, wo
     from lab_env.measuring import _check, _numbers
 
     order = {"runs": 3, "copies": 1, "rates": [], "seconds": 0.5} | options
+
+    def check():
+        rates = _numbers(order["rates"])
+        _check(cases, order["runs"], order["copies"], rates, order["seconds"])
+
     with pytest.raises(BadInputError) as error:
-        order["rates"] = _numbers(order["rates"])
-        _check(cases, *(order[key] for key in ("runs", "copies", "rates", "seconds")))
+        check()
     assert words in str(error.value)
 
 

@@ -14,7 +14,7 @@ from test_interrupted import interrupted
 from lab_env import lab, notices, waiting
 from lab_env.clusters import embedded
 from lab_env.journal import Journal
-from lab_env.waiting import Patience, Telling, signs_of, whole
+from lab_env.waiting import Progress, ProgressLine, signs_of, whole
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock(monkeypatch):
     return now
 
 
-def turn(clock, patience: Patience, seconds: float) -> bool:
+def turn(clock, patience: Progress, seconds: float) -> bool:
     """Look every tenth of a second for a while; return whether waiting became useless."""
     end = clock.seconds + seconds
     while clock.seconds < end:
@@ -37,7 +37,7 @@ def turn(clock, patience: Patience, seconds: float) -> bool:
 
 def test_waiting_lasts_as_long_as_something_goes_on_and_no_longer(clock):
     work = SimpleNamespace(done=0)
-    patience = Patience(lambda: work.done, still=60, most=900)
+    patience = Progress(lambda: work.done, still=60, most=900)
     for _ in range(10):  # far longer than 60 s in all
         assert not turn(clock, patience, 50)
         work.done += 1
@@ -45,11 +45,11 @@ def test_waiting_lasts_as_long_as_something_goes_on_and_no_longer(clock):
 
 
 def test_who_works_for_ever_and_gets_nowhere_is_given_up(clock):
-    assert turn(clock, Patience(lambda: clock.seconds, still=60, most=900), 1000)
+    assert turn(clock, Progress(lambda: clock.seconds, still=60, most=900), 1000)
 
 
 def test_a_machine_that_slept_has_not_waited(clock):
-    patience = Patience(still=60)
+    patience = Progress(still=60)
     assert not turn(clock, patience, 30)
     clock.seconds += 3600
     assert not patience.over()
@@ -65,7 +65,7 @@ def test_processor_time_and_a_log_that_grows_are_signs(tmp_path):
 
 
 def test_a_quick_start_says_nothing_and_a_slow_one_what_it_waits_for(clock, capsys):
-    with Telling() as telling:
+    with ProgressLine() as telling:
         for _ in range(25):
             clock.seconds += 0.1
             telling(lambda seconds: f"waiting {seconds}")
@@ -74,7 +74,7 @@ def test_a_quick_start_says_nothing_and_a_slow_one_what_it_waits_for(clock, caps
             clock.seconds += 0.1
             telling(lambda seconds: f"waiting {seconds}")
     assert capsys.readouterr().err == "waiting 3\n"  # no terminal: every line would be kept
-    with Telling(quiet=True) as telling:
+    with ProgressLine(quiet=True) as telling:
         clock.seconds += 100
         telling(lambda seconds: f"waiting {seconds}")
     assert capsys.readouterr().err == ""

@@ -9,7 +9,7 @@ from lab_env import storage
 from lab_env.aws import serve
 from lab_env.aws.trouble import AccountError
 from lab_env.clusters.supervised import Supervised
-from lab_env.waiting import Patience, signs_of
+from lab_env.waiting import Progress, signs_of
 
 NAME = "aws"
 LAST_BYTES = 600  # of its log, in an error
@@ -62,7 +62,7 @@ class Emulator:
         argv = [sys.executable, "-P", serve.__file__, str(folder) + os.sep]
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
         self._supervised.start(NAME, argv, folder, plain, log)
-        patience = Patience(lambda: signs_of([self._pid], [log]))
+        patience = Progress(lambda: signs_of([self._pid], [log]))
         while self.alive and not patience.over():
             port = _read(folder / "port")
             if port:

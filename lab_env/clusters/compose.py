@@ -20,7 +20,7 @@ from lab_env.errors import BadInputError, BrokerError, LabError
 from lab_env.limits import why_ended
 from lab_env.messages import say
 from lab_env.project import file
-from lab_env.waiting import Patience, whole
+from lab_env.waiting import Progress, whole
 
 ONE, THREE = "docker-compose.yml", "deploy/compose/three-brokers.yml"
 PORT_VARIABLE = "KAFKA_PORT"
@@ -362,7 +362,7 @@ class Compose(Cluster):
             return len((running | self._launching) & set(voters))
 
         wanted = len(voters) // 2 + 1
-        patience = Patience(most=OTHERS_SECONDS)
+        patience = Progress(most=OTHERS_SECONDS)
         try:
             while alive() < wanted and not patience.over():
                 time.sleep(0.02)  # several threads may start a broker each

@@ -21,7 +21,7 @@ from lab_env.errors import BadInputError, BrokerError, StorageError
 from lab_env.limits import why_ended
 from lab_env.loopback import HOST
 from lab_env.messages import say
-from lab_env.waiting import Patience, Telling, signs_of, whole
+from lab_env.waiting import Progress, ProgressLine, signs_of, whole
 
 CLUSTER_ID = "kafka-lab-embedded-000"
 STOP_SECONDS = 15.0  # without a sign of work; a broker that leaves in good order needs 1 to 3
@@ -486,11 +486,11 @@ class Embedded(Cluster):
                         raise
 
     def _wait_until_up(
-        self, nodes: list[Node], telling: Telling | None = None, hangs: str = "start_timeout"
+        self, nodes: list[Node], telling: ProgressLine | None = None, hangs: str = "start_timeout"
     ) -> None:
         """Return when the nodes answer; raise at once if one ends, or if nothing goes on."""
-        patience = Patience(lambda: self._signs(nodes))
-        with telling or Telling(quiet=self._quiet) as telling:
+        patience = Progress(lambda: self._signs(nodes))
+        with telling or ProgressLine(quiet=self._quiet) as telling:
             while waiting := [node for node in nodes if node.state != "running"]:
                 node = waiting[0]
                 if any(one.told.is_set() for one in waiting):
@@ -552,7 +552,7 @@ class Embedded(Cluster):
         """End a process; return when that has been told."""
         whole(self._ask, node, op)
         # one that hangs uses hardly any processor time, one that is leaving does
-        patience = Patience(
+        patience = Progress(
             lambda: signs_of([node.pid], []), still=STOP_SECONDS, most=MOST_STOP_SECONDS
         )
         while not node.told.wait(0.05):
@@ -580,8 +580,8 @@ class Embedded(Cluster):
             print(self.down() or say("clusters.all_running"))
             return
         whole(self._return, found)
-        with Telling(quiet=self._quiet) as telling:
-            patience = Patience(most=OTHERS_SECONDS)
+        with ProgressLine(quiet=self._quiet) as telling:
+            patience = Progress(most=OTHERS_SECONDS)
             while self._missing_votes() and not patience.over():
                 time.sleep(0.02)  # several threads may start a broker each
             if missing := self._missing_votes():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab_env.errors import BrokerError
 from lab_env.messages import say
-from lab_env.waiting import Patience, Telling
+from lab_env.waiting import Progress, ProgressLine
 
 PULL_SECONDS = 1800
 QUICK_SECONDS = 5.0  # for a question; an engine that is starting or broken may never answer
@@ -249,9 +249,9 @@ class Project:
             over.set()
 
         threading.Thread(target=read, daemon=True).start()
-        patience = Patience(still=seconds, most=seconds)
+        patience = Progress(still=seconds, most=seconds)
         try:
-            with Telling(quiet=quiet) as say_it:
+            with ProgressLine(quiet=quiet) as say_it:
                 while not over.wait(0.1):
                     say_it(telling)
                     if patience.over():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lab_env.errors import BrokerError
 from lab_env.messages import say
-from lab_env.waiting import Patience, Telling
+from lab_env.waiting import Progress, ProgressLine
 
 TOPIC = "lab-ready"
 
@@ -56,12 +56,12 @@ def round_trip(
 
     # two labs may be at it at once, and a topic that is not ours must not be in the way
     name = f"{prefix}{TOPIC}-{secrets.token_hex(3)}"
-    patience = Patience(signs, still=seconds)
+    patience = Progress(signs, still=seconds)
     # a young broker is not ready for the first request of a kind: it is asked again soon
     soon = {"reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 300, "retry_backoff_ms": 20}
     quick = {**connection, **soon}
     last: Exception | None = None
-    with quiet_kafka(), Telling(quiet=quiet) as telling:
+    with quiet_kafka(), ProgressLine(quiet=quiet) as telling:
 
         def late() -> bool:
             telling(lambda so_far: say("clusters.waiting_round_trip", seconds=so_far))

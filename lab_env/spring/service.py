@@ -27,7 +27,7 @@ from lab_env.spring.settings import (
     rabbit_settings,
     settings,
 )
-from lab_env.waiting import Patience, Telling, signs_of
+from lab_env.waiting import Progress, ProgressLine, signs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ class SpringService(Service):
         """Return False: to start it again takes long, so a student is told to do it."""
         return False
 
-    def wait_until_up(self, telling: Telling) -> None:
+    def wait_until_up(self, telling: ProgressLine) -> None:
         """Return when its health answers; waits as long as something goes on.
 
         Args:
@@ -156,7 +156,7 @@ class SpringService(Service):
             ServiceError: it has ended, hangs or is not well; with the reason out of its log.
         """
         run, health, patience = self._run, None, None
-        hanging = Patience(lambda: signs_of([run.pid_so_far], [self._log]))
+        hanging = Progress(lambda: signs_of([run.pid_so_far], [self._log]))
         while True:
             if run.ended.is_set():
                 raise ServiceError(
@@ -170,7 +170,7 @@ class SpringService(Service):
                 self._springs.train()
                 return
             if health and patience is None:
-                patience = Patience(still=max(WELL_SECONDS, WELL_SHARE * hanging.waited))
+                patience = Progress(still=max(WELL_SECONDS, WELL_SHARE * hanging.waited))
             if hanging.over() or (patience and patience.over()):
                 break
             telling(lambda so_far: say("spring.waiting", name=self.name, seconds=so_far))
@@ -332,7 +332,7 @@ def _restart(services: list[SpringService], yaml: str | None, properties: Mappin
     stop_all(services, STOP_SECONDS)
     for service in services:
         service._start()
-    with Telling() as telling:
+    with ProgressLine() as telling:
         for service in services:
             service.wait_until_up(telling)
 
@@ -391,7 +391,7 @@ class Springs:
         )
         fleet = SpringFleet([made] if len(names) == 1 else made)
         try:
-            with Telling() as telling:
+            with ProgressLine() as telling:
                 for service in fleet:
                     service.wait_until_up(telling)
         except BaseException:  # half a fleet helps nobody
