@@ -31,6 +31,7 @@ class Lesson:
 
     def __init__(self, client):
         self.client = client
+        self.twice = False  # whether each cell has run twice
         self.exercises = exercises(client.nb)
         self._next = 0
 
@@ -193,6 +194,7 @@ def lesson_to_its_end(number: str, *, twice: bool = False, seconds: int = SECOND
     """
     with open_lesson(number, seconds) as lesson:
         end = lesson.index("close")
+        lesson.twice = twice
         if twice:
             lesson.run_each_twice(end)
         else:

@@ -182,6 +182,15 @@ def mvn() -> None:
 
 
 @pytest.fixture(scope="session")
+def trained(own_home) -> None:
+    """The Spring application, fetched, compiled and trained: no test is about a slow first start."""
+    from lab_env.spring import app, training
+
+    app.ensure(progress=False)
+    assert training.train()
+
+
+@pytest.fixture(scope="session")
 def rabbit_server() -> None:
     """RabbitMQ's programs."""
     RABBITMQ.need()

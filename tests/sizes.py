@@ -35,7 +35,8 @@ SLOW = {
     "programs",
 }
 # containers, a shared cluster, the Spring application apart from its lesson, a control plane
-LANDING = {"docker_engine", "temurin", "mvn", "control_plane_built", "uv_tool", "shared", "trained"}
+LANDING = {"docker_engine", "temurin", "mvn", "control_plane_built", "uv_tool", "shared", "trained",
+           "rabbit_server"}  # fmt: skip
 WORKER_BYTES = 1.5e9  # a worker with a lesson: its kernel, Kafka, eight services
 WORKERS_PER_CORE = 2  # most of a test is waiting; measured: CONTRIBUTING.md
 

@@ -29,7 +29,7 @@ from lab_env.aws.trouble import AccountError
 from lab_env.clusters import engine
 from lab_env.errors import BadInputError, ClosedError
 
-pytestmark = pytest.mark.usefixtures("programs")
+pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.landing]
 
 ROOT = Path(__file__).parent.parent
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"

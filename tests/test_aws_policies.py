@@ -16,6 +16,8 @@ from lab_env import aws
 from lab_env.aws import files
 from lab_env.aws.inventory import TAG
 
+pytestmark = pytest.mark.landing
+
 REGION, ACCOUNT, OWNER = "us-east-1", "123456789012", "ana"
 PLACES = {"region": REGION, "account": ACCOUNT}
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/kafka-lab/boundary"

@@ -135,7 +135,7 @@ def test_solutions_take_the_place_of_the_stubs(place):
     [
         ("{}['gate']", "KeyError: 'gate'", ()),
         ("import time; time.sleep(60)", "not ended after 2 s", ("--timeout", "2")),
-        ("import os; os._exit(1)", "kernel died", ()),
+        pytest.param("import os; os._exit(1)", "kernel died", (), marks=pytest.mark.landing),
         (
             "from lab_env.errors import BadInputError; "
             "raise BadInputError('flights.bad_rate', got=0)",
@@ -158,6 +158,7 @@ def test_a_failure_shows_its_cell_and_why_and_no_trace_of_ours(place, source, to
     assert "after wards" not in text
 
 
+@pytest.mark.landing
 def test_keep_going_runs_what_stands_after_a_failure(place):
     lesson(place, "1 / 0")
     code, _, _ = lab(place, "run", "1", "--keep-going")
@@ -165,6 +166,7 @@ def test_keep_going_runs_what_stands_after_a_failure(place):
     assert "after wards" in (place / "01_good.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.landing
 def test_an_error_that_was_meant_and_does_not_come_is_a_failure(place):
     lesson(place)
     path = place / "notebooks" / "01_good.ipynb"
@@ -275,6 +277,7 @@ def test_a_check_that_fails_itself_is_a_finding(monkeypatch):
 # -- lab, lab clean, lab --version --------------------------------------------------------------
 
 
+@pytest.mark.landing
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
 def test_lab_opens_jupyterlab_at_the_first_lesson_even_without_kafka(place):
     lesson(place, name="00_start_here.ipynb")

@@ -299,6 +299,7 @@ def board(service, connection, topic, group):
     consumer.close()
 
 
+@pytest.mark.landing  # on a real Kafka; without one it is tried above
 @pytest.mark.parametrize(("commit", "wrong"), [("first", "lost: 6"), ("last", "handled twice: 4")])
 def test_a_crash_between_commit_and_work(own_home, commit, wrong):
     from kafka import KafkaProducer

@@ -245,6 +245,7 @@ def clerk(service, connection, topic, group):
     consumer.close()
 
 
+@pytest.mark.landing  # on a real Kafka; without one it is tried above
 def test_one_bad_record_blocks_its_partition_until_somebody_lets_it_go(own_home):
     from kafka import KafkaProducer
 

@@ -491,6 +491,7 @@ def truck(service, connection, topic, group):
     consumer.close()
 
 
+@pytest.mark.landing  # on a real Kafka; without one it is tried above
 def test_three_members_join_and_one_crashes(own_home):
     with Lab() as lab:
         topic, group = lab.topic("flights", partitions=6), lab.group("refuel")

@@ -195,6 +195,7 @@ def truck(service, connection, topic, group):
     consumer.close()
 
 
+@pytest.mark.landing  # on a real Kafka; without one it is tried above
 def test_members_pause_while_a_crash_is_noticed(own_home):
     with Lab() as lab:
         topic, group = lab.topic("flights", partitions=6), lab.group("refuel")

@@ -136,6 +136,7 @@ def test_arguments_that_cannot_work_are_refused(bench, wrong):
         bench.show.scaling(*wrong)
 
 
+@pytest.mark.landing  # on a real Kafka; without one it is tried above
 @pytest.mark.timeout(120)
 def test_a_real_loop_and_a_real_group(own_home):
     def reader(service, topic, group):

@@ -46,6 +46,7 @@ def quiet(drive, time: float) -> None:
         drive.clock.mark(f"slide {time / 20:.0f}")
 
 
+@pytest.mark.landing
 @pytest.mark.parametrize("kind", [*KINDS, "account"])
 def test_a_picture_lives_for_an_hour_in_which_nothing_happens_after_a_burst(drive, kind):
     picture = drive.account() if kind == "account" else drive.picture(kind)

@@ -7,7 +7,6 @@ from conftest import ours, wait_until
 from test_interrupted import END, interrupted
 
 from lab_env import Lab
-from lab_env.spring import app, training
 
 pytestmark = [
     pytest.mark.shares_a_lab,
@@ -50,14 +49,13 @@ def test_a_rabbitmq_that_is_interrupted_ends_and_the_next_one_works(lab, rabbit_
     assert lab.rabbitmq().queues().empty
 
 
-def test_a_spring_application_that_is_interrupted_ends_and_the_next_one_works(lab):
-    app.ensure(progress=False)
-    training.train()
+def test_a_spring_application_that_is_interrupted_ends_and_the_next_one_works(lab, trained):
     yaml = (
         "spring.cloud.function.definition: statistics\n"
         "spring.cloud.stream.bindings.statistics-in-0.destination: " + lab.topic("delayed")
     )
-    lab._part("spring", lambda: lab._make_springs(lab.services))
+    services = lab.services
+    lab._part("spring", lambda: lab._make_springs(services))
     before = ours()
     assert interrupted(lambda: lab.spring(yaml), lambda: ours() - before)
     wait_until(lambda: not ours() - before, END)

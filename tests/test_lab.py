@@ -275,11 +275,11 @@ KERNEL = """
     [
         (1, "", signal.SIGKILL if os.name != "nt" else signal.SIGTERM),
         (3, "", signal.SIGKILL if os.name != "nt" else signal.SIGTERM),
-        (1, "os.abort()", None),
-        (1, "os._exit(3)", None),
-        (1, "sys.exit()", None),
+        pytest.param(1, "os.abort()", None, marks=pytest.mark.landing),
+        pytest.param(1, "os._exit(3)", None, marks=pytest.mark.landing),
+        pytest.param(1, "sys.exit()", None, marks=pytest.mark.landing),
         (1, "raise ValueError('a bug of the student')", None),
-        (1, "", signal.SIGTERM),
+        pytest.param(1, "", signal.SIGTERM, marks=pytest.mark.landing),
         pytest.param(
             # a child that the kernel forked holds every pipe open
             1, "pid = os.fork(); print(pid or '', flush=True)", signal.SIGKILL,
@@ -353,6 +353,7 @@ def test_a_living_labs_folder_is_never_swept():
         assert lab._cluster.folder.exists()
 
 
+@pytest.mark.landing
 def test_five_labs_at_once_do_not_meet():
     with contextlib.ExitStack() as stack:
         labs = [stack.enter_context(Lab()) for _ in range(5)]

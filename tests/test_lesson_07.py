@@ -208,7 +208,7 @@ RIGHT_COUNTERS = {
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_COUNTERS))
+@pytest.mark.parametrize("wrong", some(WRONG_COUNTERS, 1))
 def test_a_wrong_counter_is_told_what_is_wrong(lesson, wrong):
     lesson.refuses(1, *WRONG_COUNTERS[wrong])
 
@@ -284,7 +284,7 @@ RIGHT_BACK = {
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_BACK))
+@pytest.mark.parametrize("wrong", some(WRONG_BACK, 1))
 def test_a_wrong_reset_is_told_what_is_wrong(lesson, wrong):
     lesson.refuses(2, *WRONG_BACK[wrong])
 

@@ -215,11 +215,12 @@ def impatient(lesson):
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_COPES))
+@pytest.mark.parametrize("wrong", some(WRONG_COPES, 1))
 def test_a_wrong_way_to_cope_is_told_what_is_wrong(lesson, impatient, wrong):
     lesson.refuses(1, *WRONG_COPES[wrong])
 
 
+@pytest.mark.landing
 @pytest.mark.shares_a_lab
 def test_a_slow_handler_is_told_of_before_long(lesson):
     lesson.execute("import lab_env.checks.retries_and_dead_letters as _check")
@@ -318,7 +319,7 @@ lab.until(lambda: len(billed()) == 6, seconds=20)
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_REPLAYS))
+@pytest.mark.parametrize("wrong", some(WRONG_REPLAYS, 1))
 def test_a_wrong_replay_is_told_what_is_wrong(lesson, impatient, wrong):
     lesson.refuses(2, *WRONG_REPLAYS[wrong])
 

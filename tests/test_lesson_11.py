@@ -206,7 +206,7 @@ RIGHT_TOWERS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", some(WRONG_TOWERS))
+@pytest.mark.parametrize("wrong", some(WRONG_TOWERS, 1))
 def test_a_function_that_is_not_bound_as_asked(lesson, wrong):
     lesson.refuses(1, *WRONG_TOWERS[wrong])
 
@@ -280,7 +280,7 @@ WRONG_DESKS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", some(WRONG_DESKS))
+@pytest.mark.parametrize("wrong", some(WRONG_DESKS, 1))
 def test_instances_that_do_not_share(lesson, wrong):
     code, hint = WRONG_DESKS[wrong]
     lesson.refuses(2, code.replace("\npassed(share_topic, 'none')", ""), hint)
@@ -347,7 +347,7 @@ WRONG_RADARS = {
 
 @pytest.mark.shares_a_lab
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", some(WRONG_RADARS))
+@pytest.mark.parametrize("wrong", some(WRONG_RADARS, 1))
 def test_sides_that_do_not_agree(lesson, wrong):
     lesson.refuses(3, *WRONG_RADARS[wrong])
 

@@ -189,7 +189,7 @@ def begin(name):
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_LOOPS))
+@pytest.mark.parametrize("wrong", some(WRONG_LOOPS, 1))
 def test_a_wrong_loop_is_told_what_is_wrong(lesson, wrong):
     lesson.refuses(1, *WRONG_LOOPS[wrong], wrong)
     assert lesson.value("gates")["spec"]["replicas"] == 3
@@ -278,7 +278,7 @@ RIGHT_STORMS = {
 
 
 @pytest.mark.shares_a_lab
-@pytest.mark.parametrize("wrong", some(WRONG_STORMS))
+@pytest.mark.parametrize("wrong", some(WRONG_STORMS, 1))
 def test_a_wrong_storm_is_told_what_is_wrong(lesson, wrong):
     lesson.refuses(2, *WRONG_STORMS[wrong], wrong)
 

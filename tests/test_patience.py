@@ -207,5 +207,5 @@ def test_a_check_that_looks_slowly_does_not_take_a_pause_for_the_end(clock):
 
 
 def test_a_check_waits_while_the_work_goes_on(clock):
-    assert settling.until(lambda: clock.now > 50, 10, moves=lambda: int(clock.now / 5))
+    assert settling.until(lambda: clock.now > 25, 10, moves=lambda: int(clock.now / 5))
     assert not settling.until(lambda: clock.now > 100, 10)

@@ -16,6 +16,8 @@ from conftest import wait_until
 from benchmarks import part, slow
 from benchmarks.apart import ROOT
 
+pytestmark = pytest.mark.landing
+
 BUSY = """
 import json, time
 began = time.monotonic()

@@ -25,7 +25,6 @@ from lab_env.errors import BadInputError, DownloadError, ServiceError
 from lab_env.spring import SpringFleet
 from lab_env.spring import app as spring_app
 from lab_env.spring import said as spring_said
-from lab_env.spring import training as spring_training
 from lab_env.spring import yaml as spring_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -35,13 +34,6 @@ EVENTS = flights.events(flights.table(day="2013-01-01").head(40))
 FLOWN = [event for event in EVENTS if event["departed"]]
 CANCELLED = next(event for event in EVENTS if not event["departed"])
 BINDER = "spring.cloud.stream.kafka.binder."
-
-
-@pytest.fixture(scope="module")
-def trained(own_home):
-    """Fetch, compile and train first: no test is about a slow first start."""
-    spring_app.ensure(progress=False)
-    assert spring_training.train()
 
 
 @pytest.fixture(scope="module")
