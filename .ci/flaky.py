@@ -1,7 +1,7 @@
 """Tests that failed and then passed alone: counted in a file that outlives the run.
 
-    python .ci/flaky.py FILE add < ids       one more for each
-    python .ci/flaky.py FILE                 what is known
+python .ci/flaky.py FILE add < ids       one more for each
+python .ci/flaky.py FILE                 what is known
 """
 
 import json

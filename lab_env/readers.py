@@ -43,9 +43,9 @@ class Users:
         self._before = before
         running = [one for one in self._services if one.state == "running"]
         for one in running:
-            if one.reads(self._topic, self._clients()):
+            if one._reads(self._topic, self._clients()):
                 self._readers.append(one)
-            elif one.uses(self._topic):
+            elif one._uses(self._topic):
                 self._others.append(one)
         stop_all(self._readers, STOP_SECONDS)
 

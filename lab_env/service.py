@@ -360,20 +360,20 @@ class Service:
         self._tell()
         return self._home.reports.frame(lambda row: row["service"] == self.name)
 
-    def uses(self, text: str) -> bool:
+    def _uses(self, text: str) -> bool:
         """Return whether the function, or what it was given, has ``text`` as a string or a name."""
         data = text.encode()
         return b"\x8c" + bytes([len(data)]) + data in self._payload  # as pickle writes it
 
-    def reads(self, topic: str, clients: Iterable[str]) -> bool:
+    def _reads(self, topic: str, clients: Iterable[str]) -> bool:
         """Return whether the function consumes a topic, as far as it can be known from outside.
 
         Args:
             topic: real name.
             clients: the client ids of the members of the groups that read it now.
         """
-        consumes = any(map(self.uses, CONSUMERS))
-        return self.name in clients or (consumes and self.uses(topic))
+        consumes = any(map(self._uses, CONSUMERS))
+        return self.name in clients or (consumes and self._uses(topic))
 
     def set(self, **settings: object) -> None:
         """Change settings while the function runs; it sees them in ``service.settings``.

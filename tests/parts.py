@@ -183,7 +183,7 @@ def mvn() -> None:
 
 @pytest.fixture(scope="session")
 def trained(own_home) -> None:
-    """The Spring application, fetched, compiled and trained: no test is about a slow first start."""
+    """The Spring application, compiled and trained: no test is about a slow first start."""
     from lab_env.spring import app, training
 
     app.ensure(progress=False)

@@ -20,6 +20,9 @@ from lab_env.journal import Journal, Mark
 from lab_env.observation.sample import GroupSample, Sample
 from lab_env.reports import Reports
 
+# drawn as they are drawn for a student, which takes its time
+pytestmark = pytest.mark.everyday
+
 TOPIC = "flights.departed"
 PLACES = [(TOPIC, partition) for partition in range(6)]
 OWNERS = {place: f"truck-{1 + i // 3}" for i, place in enumerate(PLACES)}

@@ -8,6 +8,9 @@ from PIL import Image
 
 from lab_env.figures import png, style
 
+# drawn as they are drawn for a student, which takes its time
+pytestmark = pytest.mark.everyday
+
 PLACES = [(TOPIC, partition) for partition in range(12)]
 KINDS = {"throughput": {"by": "member"}, "ownership": {}, "queue": {}, "pauses": {}}
 

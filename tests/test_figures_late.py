@@ -9,6 +9,9 @@ from lab_env.figures.leadership import Leadership
 from lab_env.figures.tenure import Tenure
 from lab_env.observation.sample import GroupSample, Replicas, Sample
 
+# drawn as they are drawn for a student, which takes its time
+pytestmark = pytest.mark.everyday
+
 ENDS = {(TOPIC, partition): 40 for partition in range(3)}
 LATE = 41.0  # seconds between two samples, all of which are answered
 KINDS = ("throughput", "queue", "partitions", "ownership", "delivery", "outcomes", "replicas")

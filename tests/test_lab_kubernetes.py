@@ -29,6 +29,8 @@ from lab_env.errors import BadInputError, ClusterError
 from lab_env.kubernetes import connecting, kubeconfig, login, manifests
 from lab_env.kubernetes.reading import containers, spec, the
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 

@@ -74,7 +74,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert "*** 600" in out["key"]
     things = out["cost"]
     assert things.count("0.000") == 2 + 0  # group and key pair
-    costs = [float(one) for one in re.findall(r"(?m)^\d .*?(\d\.\d{3})$", things)]
+    costs = [float(one) for one in re.findall(r"(?m)^\d .*?(\d\.\d{3}) *$", things)]
     assert sum(cost >= 0.05 for cost in costs) == 3, things
     # addresses
     assert lesson.value("came") == {"connects": True, "sends": False}

@@ -16,6 +16,8 @@ from lab_env.patience import Patience
 from lab_env.reports import Reports
 from lab_env.service import Services
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 
 @pytest.fixture
 def services(tmp_path):

@@ -18,6 +18,7 @@ from lab_env.reports import Reports
 from lab_env.service import Services
 
 pytestmark = [
+    pytest.mark.usefixtures("programs"),
     pytest.mark.skipif(os.name != "posix", reason="signals and forks of POSIX"),
     pytest.mark.shares_a_lab,
 ]

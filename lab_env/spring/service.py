@@ -138,11 +138,11 @@ class SpringService(Service):
         run, self.port = self._springs.launch(self.name, self._log, self._yaml, self._properties)
         return run
 
-    def uses(self, text: str) -> bool:
+    def _uses(self, text: str) -> bool:
         """Return whether its configuration names ``text``."""
         return text in f"{self._yaml} {self._properties}"
 
-    def reads(self, topic: str, clients: "Iterable[str]") -> bool:
+    def _reads(self, topic: str, clients: "Iterable[str]") -> bool:
         """Return False: to start it again takes long, so a student is told to do it."""
         return False
 
