@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,12 @@ def left(name: str) -> list[str]:
 def test_without_an_engine_it_is_false_and_says_why_once(no_engine):
     none = containers.engine()
     assert not none
-    assert repr(none).startswith("No Docker engine here: Docker's engine does not answer")
+    why = (
+        "Docker's engine does not answer"
+        if shutil.which("docker")
+        else "There is no docker command"
+    )
+    assert repr(none).startswith(f"No Docker engine here: {why}")
     assert repr(none).endswith("What needs one is left out; all else works.")
     for ask in (lambda: none.get("/version"), lambda: none.overhear("docker ps")):
         with pytest.raises(BrokerError, match="No Docker engine here"):
@@ -70,8 +76,12 @@ def test_a_project_has_its_files_without_an_engine_too(no_engine, capsys):
         assert (compose.folder / "board" / "board.py").is_file()
         port = compose.address.rpartition(":")[2]
         assert f"KAFKA_PORT={port}\n" in (compose.folder / ".env").read_text(encoding="utf-8")
-        assert not compose("up --detach")
-        assert "docker" in capsys.readouterr().out.lower()
+        if shutil.which("docker"):
+            assert not compose("up --detach")
+            assert "docker" in capsys.readouterr().out.lower()
+        else:
+            with pytest.raises(BrokerError, match="There is no docker command"):
+                compose("up --detach")
         folder = compose.folder
     wait_until(lambda: not folder.exists(), 20)
     with pytest.raises(ClosedError, match="is closed"):

@@ -1,6 +1,7 @@
 """Lesson 12: what its prose claims is true, with an engine and without one; its checks tell why."""
 
 import ast
+import shutil
 from contextlib import ExitStack
 
 import pytest
@@ -75,7 +76,9 @@ def test_without_an_engine_exercise_1_is_neither_passed_nor_failed(without):
     assert "○" in answer.text
     assert "✓" not in answer.text
     assert "✗" not in answer.text
-    assert "This one needs an engine: Docker's engine does not answer" in answer.text
+    assert "This one needs an engine: " in answer.text
+    why = "does not answer" if shutil.which("docker") else "There is no docker command"
+    assert why in answer.text
 
 
 # -- exercise 2, the file: needs no engine ----------------------------------------------------

@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import settle
+from lab_env.checks.settling import settle, start_seconds
 from lab_env.errors import BadInputError
 from lab_env.observation import look
+
+if TYPE_CHECKING:
+    from lab_env.lab import Lab
 
 ANSWER_SECONDS = 15.0  # a bound against hanging; a desk answers twelve requests in a moment
 QUIET_SECONDS = 2.5  # no new reply for so long: no more will come
@@ -44,7 +48,7 @@ def answered(lab, requests_topic: str, reply_topics: Sequence[str]) -> Result:
         ]
 
     # as many replies as requests, right or wrong: no need to wait for more than a second one
-    found = _when_settled(replies, lambda rows: len(rows) >= len(asked))
+    found = _when_settled(lab, replies, lambda rows: len(rows) >= len(asked))
     strays = len(look.records(lab.connection, requests_topic)) - len(asked)
     return _grade(found, asked, strays)
 
@@ -126,11 +130,12 @@ def _pairs(frame) -> list[tuple[dict, object]]:
     return list(zip(frame["headers"], frame["value"], strict=True))
 
 
-def _when_settled(read: Callable[[], list], complete: Callable[[list], bool]) -> list:
+def _when_settled(lab: "Lab", read: Callable[[], list], complete: Callable[[list], bool]) -> list:
     """Read until no more rows come: for a moment if they are complete, else for longer."""
 
     def patience(rows: list) -> float:
-        return SETTLE_SECONDS if complete(rows) else QUIET_SECONDS
+        # a desk that has just been started may still be on its way
+        return SETTLE_SECONDS if complete(rows) else start_seconds(lab, QUIET_SECONDS)
 
     rows, _ = settle(read, patience, most=ANSWER_SECONDS)
     return rows
