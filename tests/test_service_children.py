@@ -7,8 +7,8 @@ import sys
 import textwrap
 import time
 
-import psutil
 import pytest
+from conftest import ours
 from test_service import alive, function, until
 
 from lab_env import limits
@@ -63,7 +63,7 @@ def services(tmp_path):
     services = Services(Journal(), Reports(), tmp_path / "logs")
     yield services
     services.close()
-    assert until(lambda: not psutil.Process().children(recursive=True), END)
+    assert until(lambda: not ours(), END)  # those that have ended do not count
 
 
 @pytest.mark.parametrize("start", STARTS)
