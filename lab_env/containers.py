@@ -26,6 +26,7 @@ from lab_env import storage
 from lab_env.clusters import compose
 from lab_env.clusters import engine as command
 from lab_env.clusters.embedded import HOST, free_ports
+from lab_env.clusters.made import thrown_away
 from lab_env.clusters.supervised import Supervised
 from lab_env.clusters.supervisor import NAMES
 from lab_env.errors import BadInputError, BrokerError, ClosedError
@@ -306,6 +307,7 @@ class Project:
     def _lay_out(self) -> None:
         (port,) = free_ports(1)
         self.address = f"{HOST}:{port}"
+        thrown_away.add(self.address)  # all that is there goes with this project
         self.variables = {compose.PORT_VARIABLE: str(port), "COMPOSE_PROJECT_NAME": self.name}
         self.file = self.folder / compose.ONE
         shutil.copyfile(file(compose.ONE), self.file)
@@ -416,6 +418,7 @@ class Project:
     def close(self) -> None:
         """Let all that belongs to the project end, in the background; can be called again."""
         self._finalizer()
+        thrown_away.discard(getattr(self, "address", ""))
 
 
 def project(name: str) -> Project:

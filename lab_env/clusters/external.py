@@ -12,7 +12,7 @@ from collections.abc import Callable
 from lab_env import storage
 from lab_env.clusters import ledger, properties
 from lab_env.clusters.cluster import Cluster
-from lab_env.clusters.made import MadeOnFile
+from lab_env.clusters.made import MadeOnFile, thrown_away
 from lab_env.clusters.supervised import Supervised
 from lab_env.errors import BadInputError, BrokerError, LabError, NotYoursError
 from lab_env.messages import say
@@ -64,7 +64,7 @@ class External(Cluster):
             self._supervised = Supervised(self.folder, lambda event: None)
             if address is None:
                 self._take_prefix()
-            else:
+            elif address not in thrown_away:
                 self.made = MadeOnFile(self.folder)
         except BaseException:
             self.close()
@@ -295,7 +295,8 @@ def _refused(connection: dict, error: Exception) -> BrokerError:
 
 def _no_answer(address: str, why: object) -> BrokerError:
     """Return that nobody answers: on this machine no network is in between."""
-    here = all(one.rpartition(":")[0] in properties.HERE for one in address.split(","))
+    hosts = {one.rpartition(":")[0] for one in address.split(",")}
+    here = not properties.named() and hosts <= set(properties.HERE)
     return BrokerError(
         "external.no_answer_here" if here else "external.no_answer", address=address, why=why
     )

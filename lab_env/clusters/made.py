@@ -7,6 +7,9 @@ from lab_env import storage
 from lab_env.clusters.supervisor import try_lock, unlock
 from lab_env.errors import NotYoursError
 
+# addresses of projects that are thrown away with their lab, as the Kafka that a lab starts itself
+thrown_away: set[str] = set()
+
 
 class Made:
     """The record of a Kafka that is thrown away with its lab: all that is there is the lab's.

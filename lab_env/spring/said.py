@@ -30,12 +30,21 @@ DAMAGED = re.compile(
 )
 NOT_BOUND = re.compile(r"Failed to create (consumer|producer) binding; retrying")
 LOGGED = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} (?P<level>[A-Z]+) ")
+NO_BROKER = re.compile(
+    r"onnection to node -\d+ \([^)]*\) could not be established|Bootstrap broker [^\n]*disconnected"
+)
+TRIES = 20  # so many times a client has knocked: nobody is there, however slow the machine is
 MOST = 300  # characters of a line of a log
 
 
 def damaged(log: str) -> bool:
     """Return whether the log tells of classes that cannot be read."""
     return bool(DAMAGED.search(log))
+
+
+def nobody(log: str) -> bool:
+    """Return whether the log tells again and again that no broker is where one was looked for."""
+    return len(NO_BROKER.findall(log)) >= TRIES
 
 
 def why(log: str) -> str:

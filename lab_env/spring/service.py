@@ -171,7 +171,7 @@ class SpringService(Service):
                 return
             if health and patience is None:
                 patience = Progress(still=max(WELL_SECONDS, WELL_SHARE * hanging.waited))
-            if hanging.over() or (patience and patience.over()):
+            if hanging.over() or (patience and patience.over()) or said.nobody(run.said()):
                 break
             telling(lambda so_far: say("spring.waiting", name=self.name, seconds=so_far))
             time.sleep(0.05)
