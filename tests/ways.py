@@ -14,7 +14,7 @@ SECONDS = 180  # a bound against hanging for one cell
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
-def test_a_lesson_runs_and_its_solutions_pass(path):
+def test_a_lesson_runs_and_its_solutions_pass(own_home, path):
     notebook, failures = runner.run(path, solutions=True, seconds=SECONDS)
     assert [f"cell {failure.cell}: {failure.why}" for failure in failures] == []
     # an exercise that needs Docker's engine says so where none answers
