@@ -1,4 +1,4 @@
-"""Write what lab_env/clusters keeps of one Kafka release: the lock of its jars, its feature levels.
+"""Write what lab_env keeps of one Kafka release: the lock of its jars, its feature levels.
 
 kafka.lock has the jars with their SHA-256 and sizes, bootstrap.checkpoint what Kafka's storage tool
 writes onto a new disk. For maintainers, when Kafka moves:
@@ -17,7 +17,7 @@ from pathlib import Path
 import jgo
 
 CLUSTERS = Path(__file__).parent.parent / "lab_env" / "clusters"
-LOCK = CLUSTERS / "kafka.lock"
+LOCK = CLUSTERS.parent / "processes" / "kafka.lock"
 
 
 def resolve(endpoint: str, folder: Path) -> None:
@@ -62,20 +62,22 @@ def main(kafka: str, log4j: str) -> None:
 
 def format_disk(folder: Path) -> Path:
     """Let Kafka's own tool format a disk, and return the checkpoint that it has written."""
-    from lab_env.clusters import embedded, jars
+    from lab_env.clusters import node
+    from lab_env.ground import loopback
+    from lab_env.processes import jars
 
     jars.ensure()
-    port, controller = embedded.free_ports(2)
-    voters = f"1@{embedded.HOST}:{controller}"
-    settings = embedded.server_properties(1, "broker,controller", port, controller, voters, 1)
-    embedded.lay_out_node(folder / "node", 1, settings)
+    port, controller = loopback.free_ports(2)
+    voters = f"1@{loopback.HOST}:{controller}"
+    settings = node.server_properties(1, "broker,controller", port, controller, voters, 1)
+    node.lay_out_node(folder / "node", 1, settings)
     for file in (folder / "node" / "data").iterdir():
         file.unlink()
-    java, *options = embedded.java_command(folder / "node", aot=())
+    java, *options = node.java_command(folder / "node", aot=())
     classes = options[options.index("-cp") + 1]
-    tool = ["kafka.tools.StorageTool", "format", "-t", embedded.CLUSTER_ID, "-c", options[-1]]
+    tool = ["kafka.tools.StorageTool", "format", "-t", node.CLUSTER_ID, "-c", options[-1]]
     subprocess.run([java, "-cp", classes, *tool], cwd=folder / "node", check=True, timeout=120)
-    return folder / "node" / "data" / embedded.CHECKPOINT.name
+    return folder / "node" / "data" / node.CHECKPOINT.name
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lab_env.clusters import jars
+from lab_env.processes import jars
 from lab_env.spring import app as spring_app
 
 COMPILER = "org.eclipse.jdt:ecj:3.46.100"

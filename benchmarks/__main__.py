@@ -86,8 +86,8 @@ def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> Non
     A table says which cells failed and how long each lesson took; ends with 1 if any failed.
     """
     from benchmarks.slow import end_on_any_signal, measure
-    from lab_env.errors import LabError
-    from lab_env.lessons import find, paths
+    from lab_env.course.lessons import find, paths
+    from lab_env.ground.errors import LabError
 
     if write and lessons:
         raise click.UsageError("the table is written down for all lessons together")

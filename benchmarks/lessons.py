@@ -11,7 +11,7 @@ from benchmarks.rows import Row
 
 def measure(quick: bool) -> list[Row]:
     """Run every lesson once, with the solutions in the exercises; quick: the start of the first."""
-    from lab_env import lessons
+    from lab_env.course import lessons
 
     with tempfile.TemporaryDirectory() as folder:
         paths = [_beginning(lessons.paths()[0], Path(folder))] if quick else lessons.paths()
@@ -35,7 +35,7 @@ def _beginning(path: Path, folder: Path) -> Path:
 
 def run(path: str) -> tuple[float, int]:
     """Return how long a lesson took (s), and how many of its cells failed."""
-    from lab_env import runner
+    from lab_env.course import runner
 
     began = time.monotonic()
     _, failures = runner.run(Path(path), solutions=True)

@@ -51,7 +51,7 @@ def run(path: Path) -> tuple[float, list[tuple[int, str]]]:
 
     A check that does not find its exercise's solution right is a failure too. Traces go to stderr.
     """
-    from lab_env import lessons, runner
+    from lab_env.course import lessons, runner
 
     began = time.monotonic()
     notebook, failures = runner.run(path, solutions=True, keep_going=True, seconds=CELL_SECONDS)

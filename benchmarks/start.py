@@ -8,6 +8,8 @@ from benchmarks.rows import Row
 IMPORT = """
 import time
 began = time.perf_counter()
+from lab_env.clusters import node
+from lab_env.clusters import training
 from lab_env import Lab, check, flights
 print(1000 * (time.perf_counter() - began))
 """
@@ -50,12 +52,12 @@ def measure(quick: bool) -> list[Row]:
 
 def prepare() -> bool:
     """Fetch the jars and make the AOT cache, so that every start is a warm one."""
-    from lab_env import storage
-    from lab_env.clusters import embedded
+    from lab_env.clusters import embedded, training
+    from lab_env.processes import folders
 
     embedded.prepare(progress=False)
-    storage.home().mkdir(parents=True, exist_ok=True)
-    return embedded.aot_cache().exists() or embedded.train()
+    folders.home().mkdir(parents=True, exist_ok=True)
+    return training.aot_cache().exists() or training.train()
 
 
 def start_and_end(where: str = "embedded", brokers: int = 1) -> tuple[float, float]:

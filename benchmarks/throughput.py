@@ -108,7 +108,7 @@ def end() -> None:
 def side_by_side(runs: int, records: int) -> dict:
     """Return records/s, a list a client, all by turns; and what a replay at 20,000 achieved."""
     from lab_env import Lab
-    from lab_env.measuring import java_producer
+    from lab_env.experiments.meter import java_producer
 
     values = [bytes(SIZE)] * records
     letters = [b"x" * SIZE] * records  # Java's tool reads text

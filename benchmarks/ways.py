@@ -13,9 +13,9 @@ def measure(quick: bool) -> list[Row]:
     Raises:
         NotHere: no engine answers.
     """
-    from lab_env.clusters import engine
+    from lab_env.clusters import docker_cli
 
-    if why := engine.unavailable():
+    if why := docker_cli.unavailable():
         raise NotHere(f"It compares the embedded Kafka with Docker Compose: {why}")
     for way in ("embedded", "compose"):  # what is fetched and made once is no start
         fresh(start.start_and_end, way)

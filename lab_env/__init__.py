@@ -3,32 +3,27 @@
 The front page is three names: `Lab` (starts Kafka, runs services, watches, draws, breaks things),
 `check` (grades an exercise by the broker's state) and `flights` (the data of the course's story).
 
-The map, in the order in which one part may use another:
+The map, from the top down: each part may use those below it and none above, and a test holds it.
 
-    lab           the object that a lesson holds
-    lessons, cli  the list of lessons, the ``lab`` command
-    checks        observation and reports -> pass, or what was found and a hint
-    figures       observation and reports -> live pictures; knows no broker and no process
-    measuring, power_cuts   functions measured side by side, and killed at their worst moments
-    aws           an AWS account, embedded or real: clients, what exists and costs, its clean-up
-    kubernetes    manifests read and checked; a cluster that the student names, never guessed
-    repeating     a function that is called again and again: a control loop of the student's
-    forwarding    a port that leads to another one, as `kubectl port-forward` does
-    spring, rabbitmq   the Spring application of services/airport as a service; the other broker
-    service       a student's function as a process (its other side is ``worker``)
-    observation   the broker, sampled through clients alone
-    containers, listeners   Docker's engine and a student's Compose project; where a broker sends
-                  its clients
+    course        all that a person types: the ``lab`` command, the list of lessons, the doctor,
+                  slides, what is freed on disk
+    checks        gather evidence from the broker and the reports, then judge it: pass, or what was
+                  found and a hint; a module a lesson
+    lab           the object that a lesson holds; it knows the parts below, and they not it
+    aws, kubernetes   an AWS account, embedded or real; manifests, and a cluster that the student
+                  names: each with its own clean-up
+    spring, around, experiments   the Spring application as a service; what stands beside Kafka
+                  (containers, RabbitMQ, listeners, forwarded ports); functions measured side by
+                  side, and killed at their worst moments
+    figures       live pictures of facts; figures/engine keeps one alive; knows no broker
+    topics        made, made anew, and who used them meanwhile
+    observation   samples of the broker, through clients alone; observation/facts: what happened
+                  (owners, leaders, pauses, ...), each defined once
     clusters      where Kafka comes from: one interface, one module a way
-    storage, project   folders on disk, and what is swept; the project's files, also in a wheel
-    client_log    what a client on librdkafka logs
-    waiting       waiting as long as something goes on, and telling so
-    patience, steps   when a wait ends: when nothing moves any more; how far the work has come
-    journal, reports   the clock, the marks in the time axis, what services reported
-    packages, certificates, limits   what this machine has: the right packages, whom a download
-                  trusts, memory and cores
-    arguments     what a call was given, looked at first
-    errors, messages   what is said to a person, from one catalogue
+    processes     the supervisor, a student's function as a process, Java and its jars, folders
+    flights       the data of the course's story
+    ground        errors, the clock and its marks, reports, waiting, secrets, what this machine has
+    messages      everything said to a person, in one catalogue
 """
 
 from importlib import import_module

@@ -10,10 +10,10 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import arguments
-from lab_env.errors import BadInputError, LabError
+from lab_env.ground import arguments
+from lab_env.ground.errors import BadInputError, LabError
+from lab_env.ground.steps import Steps
 from lab_env.messages import say
-from lab_env.steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd

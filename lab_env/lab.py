@@ -8,29 +8,30 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from lab_env import arguments, clusters, notices, packages
-from lab_env.answers import refusal
-from lab_env.client_log import ClientLog
+from lab_env import clusters
 from lab_env.clusters.ledger import RESERVED
-from lab_env.errors import BadInputError, BrokerError, ClosedError, NotYoursError
-from lab_env.journal import Journal, Mark
+from lab_env.clusters.librdkafka_log import ClientLog
+from lab_env.ground import arguments, notices, packages
+from lab_env.ground.errors import BadInputError, BrokerError, ClosedError, NotYoursError
+from lab_env.ground.journal import Journal, Mark
+from lab_env.ground.patience import PAUSE, QUIET, TIMES, Patience, Telling
+from lab_env.ground.refusals import refusal
+from lab_env.ground.reports import Reports
+from lab_env.ground.secrets import Handed, MaskedDict, plain
 from lab_env.messages import say
-from lab_env.patience import PAUSE, QUIET, TIMES, Patience, Telling
-from lab_env.reports import Reports
-from lab_env.secret import Handed, Settings, plain
-from lab_env.topics import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     import pandas as pd
 
+    from lab_env.around.rabbitmq import NoRabbit, RabbitMQ
     from lab_env.clusters.cluster import Cluster
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
-    from lab_env.rabbitmq import NoRabbit, RabbitMQ
-    from lab_env.repeating import Repeat, Repeats
-    from lab_env.service import Service, Services
+    from lab_env.processes.control_loop import Repeat, Repeats
+    from lab_env.processes.services import Service, Services
     from lab_env.spring import SpringFleet, Springs, SpringService
 
 MOST_BROKERS = 9
@@ -135,8 +136,8 @@ class Lab:
         if replication > brokers:
             raise BadInputError("lab.topic_replication", replication=replication, brokers=brokers)
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
-        from lab_env.readers import Users
-        from lab_env.topics import make_fresh
+        from lab_env.topics.creation import make_fresh
+        from lab_env.topics.users import Users
 
         users = Users(real, self.services.values())
         wanted = (partitions, replication, settings)
@@ -160,7 +161,7 @@ class Lab:
         return self.group(name)
 
     def _real_topic(self, name: str) -> str:
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name in (".", ".."):
+        if not arguments.is_topic_name(name):
             proposal = re.sub(r"[^A-Za-z0-9._-]+", "-", str(name)).strip("-.")[:249] or "flights"
             raise BadInputError("lab.topic_name", name=name, proposal=proposal)
         if name.startswith("__"):
@@ -190,12 +191,12 @@ class Lab:
             BadInputError: there is no such topic.
             BrokerError: Kafka does not answer.
         """
-        from lab_env.observation import look
+        from lab_env.observation import queries
 
         arguments.name(topic, "topic")
         arguments.count(limit, "limit")
         with self._answers():
-            return look.records(self.connection, topic, limit=limit)
+            return queries.records(self.connection, topic, limit=limit)
 
     # -- services ---------------------------------------------------------------------------
 
@@ -293,7 +294,7 @@ class Lab:
         return dict(self._part("repeats", self._make_repeats).by_name)
 
     def _make_repeats(self) -> "Repeats":
-        from lab_env.repeating import Repeats
+        from lab_env.processes.control_loop import Repeats
 
         return Repeats(self.journal, self._reports)
 
@@ -307,7 +308,7 @@ class Lab:
         Raises:
             BrokerError: it is installed, and does not start.
         """
-        from lab_env import rabbitmq
+        from lab_env.around import rabbitmq
 
         self._open()
         with self._making:
@@ -324,9 +325,9 @@ class Lab:
         return self._part("services", self._make_services)
 
     def _make_services(self) -> "Services":
-        from lab_env.service import Services
+        from lab_env.processes.services import Services
 
-        return Services(self.journal, self._reports, self._cluster.folder / "services")
+        return Services(self.journal, self._reports, self.folder / "services")
 
     @property
     def reports(self) -> "pd.DataFrame":
@@ -347,7 +348,7 @@ class Lab:
         Raises:
             BadInputError: ``longer_than`` is no number of seconds.
         """
-        from lab_env.pauses import pauses
+        from lab_env.observation.facts.pauses import pauses
 
         return pauses(self._reports.rows, longer_than)
 
@@ -364,7 +365,7 @@ class Lab:
 
         Args:
             cases: name -> (function, \\*args); ``function(meter, *args)`` does one run, see
-                `lab_env.measuring.Meter`.
+                `lab_env.experiments.meter.Meter`.
             runs: how often each is measured.
             copies: in how many processes at once: one number, or a number a case.
             rates: records/s at which each case is measured; none is once, as fast as it goes.
@@ -379,7 +380,7 @@ class Lab:
             BadInputError: an argument that cannot work.
             ServiceError: every case failed; one that fails alone is told, and left out.
         """
-        from lab_env.measuring import measure
+        from lab_env.experiments.meter import measure
 
         cluster = self._open()
         pids = getattr(cluster, "pids", {})  # a cluster elsewhere has none that we could look at
@@ -542,6 +543,11 @@ class Lab:
     # -- life -------------------------------------------------------------------------------
 
     @property
+    def folder(self) -> "Path":
+        """Where this lab keeps its files as long as it lives: logs, and its own brokers' disks."""
+        return self._cluster.folder
+
+    @property
     def closed(self) -> bool:
         """Whether the lab has been closed."""
         return not self._finalizer.alive
@@ -654,7 +660,7 @@ def librdkafka(connection: dict) -> dict:
     if "sasl.password" in told:  # librdkafka asks a text for its str()
         told["sasl.password"] = Handed(plain(told["sasl.password"]))
     servers = ",".join(connection["bootstrap_servers"])
-    return Settings({"bootstrap.servers": servers, "logger": ClientLog(), **told})
+    return MaskedDict({"bootstrap.servers": servers, "logger": ClientLog(), **told})
 
 
 def _words(condition: object) -> str:
@@ -687,7 +693,7 @@ def _marker(journal: Journal):
 
 
 def _round_trip(cluster: "Cluster", brokers: int, *, quiet: bool) -> None:
-    from lab_env.clusters.ready import round_trip
+    from lab_env.clusters.readiness import round_trip
 
     try:
         round_trip(

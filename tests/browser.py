@@ -32,7 +32,7 @@ SCREEN = {"width": 1280, "height": 720}
 
 # `lab present` with another folder of lessons: what runs there is saved there
 PRESENT = (
-    "import sys; from pathlib import Path; from lab_env import cli, lessons; "
+    "import sys; from pathlib import Path; from lab_env.course import cli, lessons; "
     "folder = Path(sys.argv.pop(1)); lessons.folder = lambda: folder; cli.main()"
 )
 
@@ -112,7 +112,7 @@ def jupyter(root: Path, home: Path, present: str | None = None) -> Iterator[Jupy
     }
     own |= {"HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "PYTHONUTF8": "1"}
     options = ["--no-browser", "--port", str(port)]
-    command = ["-m", "lab_env.cli", *options, "--", str(root)]
+    command = ["-m", "lab_env.course.cli", *options, "--", str(root)]
     if present is not None:
         command = ["-c", PRESENT, str(root), "present", present, *options]
     process = subprocess.Popen(
@@ -298,7 +298,7 @@ def student(driver, profile: Path, shots: Path, size: dict = SCREEN) -> Iterator
         one = Student(window.pages[0])
         try:
             yield one
-            assert one.errors == []
+            assert one.errors == [], one.errors
             assert one.abroad == []
         except BaseException:
             # not written by the driver, which would leave a thread behind

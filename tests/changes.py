@@ -38,7 +38,7 @@ CHANGES = (
         ("lab_env/messages/**/*", "*.md", "*.toml", "notebooks/for_instructors/*"),
         (
             "test_messages.py", "test_notebooks.py", "test_misconceptions.py", "test_readme.py",
-            "test_environment.py", "test_sizes.py",
+            "test_environment.py", "test_sizes.py", "test_layers.py",
         ),
     ),
     Change(
@@ -53,7 +53,7 @@ CHANGES = (
     ),
     Change(
         "how the lab starts, waits, is interrupted and ends",
-        ("lab_env/*.py", "lab_env/clusters/supervis*.py", "lab_env/clusters/embedded.py"),
+        ("lab_env/*.py", "lab_env/processes/supervis*.py", "lab_env/clusters/embedded.py"),
         (
             "test_lab.py", "test_start.py", "test_waiting.py", "test_interrupted*.py",
             "test_until.py", "test_patience.py",
@@ -61,7 +61,7 @@ CHANGES = (
     ),
     Change(
         "a way to Kafka, or how topics are made",
-        ("lab_env/clusters/*", "docker-compose.yml", "lab_env/topics.py"),
+        ("lab_env/clusters/*", "docker-compose.yml", "lab_env/topics/*"),
         (
             "test_external.py", "test_compose*.py", "test_made_topics.py", "test_replication.py",
             "test_images.py", "test_addresses.py",
@@ -70,7 +70,7 @@ CHANGES = (
     ),
     Change(
         "what a call is given, and what another user or the machine could spoil",
-        ("lab_env/arguments.py", "lab_env/secret.py", "lab_env/storage.py", "lab_env/packages.py"),
+        ("lab_env/ground/*", "lab_env/processes/folders.py"),
         (
             "test_arguments.py", "test_wrong_values.py", "test_secrets.py", "test_other_users.py",
             "test_packages.py", "test_limits.py", "test_certificates.py", "test_client_log.py",
@@ -78,27 +78,27 @@ CHANGES = (
     ),
     Change(
         "services, and what is measured with them",
-        ("lab_env/service.py", "lab_env/worker.py", "lab_env/measuring.py", "lab_env/repeating.py"),
+        ("lab_env/processes/*", "lab_env/experiments/*"),
         ("test_service*.py", "test_measuring.py", "test_repeating.py"),
     ),
     Change(
         "observation",
-        ("lab_env/observation/*",),
+        ("lab_env/observation/**/*",),
         ("test_observation.py", "test_other_groups.py", "test_figures.py"),
     ),
     Change("flights", ("lab_env/flights.py",), ("test_flights.py",)),
     Change(
         "the `lab` command, or how a lesson is opened",
-        ("lab_env/cli.py", "lab_env/runner.py", "lab_env/doctor.py", "lab_env/presenting.py"),
+        ("lab_env/course/**/*",),
         ("test_cli.py", "test_pages.py", "test_present.py", "test_browser.py"),
     ),
     Change(
         "Spring, or RabbitMQ",
-        ("lab_env/spring/*", "lab_env/rabbitmq.py", "services/airport/**/*"),
+        ("lab_env/spring/*", "lab_env/around/rabbitmq.py", "services/airport/**/*"),
         ("test_spring.py", "test_rabbitmq.py"),
         "--landing",
     ),
-    Change("containers", ("lab_env/containers.py",), ("test_containers.py",), "--landing"),
+    Change("containers", ("lab_env/around/*",), ("test_containers.py",), "--landing"),
     Change(
         "Kubernetes",
         ("lab_env/kubernetes/*", "deploy/kubernetes/**/*"),

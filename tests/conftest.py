@@ -11,7 +11,7 @@ import psutil
 import pytest
 from lesson import lesson_to_its_end
 
-from lab_env import storage
+from lab_env.processes import folders
 
 pytest_plugins = ["parts", "sizes"]
 
@@ -69,7 +69,7 @@ def javas() -> set[int]:
         if (
             process.info["status"] != psutil.STATUS_ZOMBIE
             and Path(words[0]).stem == "java"
-            and any(str(storage.labs()) in word for word in words)  # Kafka, or Spring
+            and any(str(folders.labs()) in word for word in words)  # Kafka, or Spring
         ):
             found.add(process.pid)
     return found
@@ -77,7 +77,7 @@ def javas() -> set[int]:
 
 def lab_folders() -> set[Path]:
     """Return the folders of labs that are on disk."""
-    return set(storage.labs().glob("*-*/"))
+    return set(folders.labs().glob("*-*/"))
 
 
 def wait_until(condition, seconds: float = 10.0):

@@ -24,8 +24,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from lab_env.clusters.embedded import free_ports
-from lab_env.loopback import HOST
+from lab_env.ground.loopback import HOST, free_ports
 
 GO_MOD = Path(__file__).parent.parent / ".ci" / "kubernetes" / "control_plane" / "go.mod"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 from lab_env import figures
 from lab_env.aws.inventory import Thing
+from lab_env.aws.picture import AccountPicture
 from lab_env.aws.watch import Seen
-from lab_env.figures import Show, live
-from lab_env.figures.account import AccountPicture
-from lab_env.journal import Journal
+from lab_env.figures import Show
+from lab_env.figures.engine import live
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
-from lab_env.reports import Reports
 
 TOPIC, GROUP = "flights.departed", "billing"
 WORDS = {  # what a call of `lab.show` is given, by the name of its argument

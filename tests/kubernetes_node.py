@@ -28,9 +28,9 @@ from pathlib import Path
 
 from control_plane import Refused
 
-from lab_env.clusters import engine
-from lab_env.errors import LabError
-from lab_env.loopback import HOST
+from lab_env.clusters import docker_cli
+from lab_env.ground.errors import LabError
+from lab_env.ground.loopback import HOST
 
 LABEL = "kafka-lab-tests"  # whatever the node makes in the engine bears it, with the node's name
 PROVISIONER = "kafka-lab-tests/volumes"
@@ -88,7 +88,7 @@ class Agent:
         self._all.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._all.callback(self._remove)
         try:
-            engine.asked("network", "create", "--label", self.label, self.own, seconds=30)
+            docker_cli.asked("network", "create", "--label", self.label, self.own, seconds=30)
             port = self._serve_logs(plane)
             self._register(port)
             self._begin(self._lease, self._look)
@@ -103,7 +103,7 @@ class Agent:
     def build(self, image: str, folder: Path) -> None:
         """Make an image from a folder, under a name of its own; pods find it by ``image``."""
         own = f"{self.own}-{image}"
-        engine.asked("build", "--quiet", "--tag", own, str(folder), seconds=170)
+        docker_cli.asked("build", "--quiet", "--tag", own, str(folder), seconds=170)
         self.images[image] = own
 
     def said(self, pod: str) -> str:
@@ -243,7 +243,7 @@ class Agent:
         for volume in self.api.items("/api/v1/persistentvolumes"):
             if volume.get("status", {}).get("phase") == "Released":
                 disk = volume["spec"]["hostPath"]["path"].rpartition("/")[2]
-                engine.docker("volume", "rm", "--force", disk, seconds=60)
+                docker_cli.docker("volume", "rm", "--force", disk, seconds=60)
                 self.api.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
 
     def _serve_logs(self, plane) -> int:
@@ -292,12 +292,14 @@ class Agent:
             pod.thread.join(60)
         for kind, remove in (("ps", ["rm", "--force", "--volumes"]), ("volume", ["volume", "rm"])):
             words = ["ps", "--all"] if kind == "ps" else ["volume", "ls"]
-            found = engine.docker(*words, "--quiet", "--filter", f"label={self.label}", seconds=30)
+            found = docker_cli.docker(
+                *words, "--quiet", "--filter", f"label={self.label}", seconds=30
+            )
             if names := found.stdout.split():
-                engine.docker(*remove, *names, seconds=120)
+                docker_cli.docker(*remove, *names, seconds=120)
         for image in self.images.values():
-            engine.docker("image", "rm", "--force", image, seconds=60)
-        engine.docker("network", "rm", self.own, seconds=60)
+            docker_cli.docker("image", "rm", "--force", image, seconds=60)
+        docker_cli.docker("network", "rm", self.own, seconds=60)
 
 
 class Probe:
@@ -323,9 +325,9 @@ class Probe:
         try:
             if "exec" in self.what:
                 words = self.what["exec"]["command"]
-                done = engine.docker("exec", container, *words, seconds=seconds + 1)
+                done = docker_cli.docker("exec", container, *words, seconds=seconds + 1)
                 if done.returncode:
-                    why = engine.last_line(done) or f"exit code {done.returncode}"
+                    why = docker_cli.last_line(done) or f"exit code {done.returncode}"
             elif "httpGet" in self.what:
                 way = self.what["httpGet"]
                 port = ports.get(way["port"], way["port"])
@@ -393,7 +395,7 @@ class Pod:
         """Return what its container has printed."""
         if not self._made:
             return ""
-        done = engine.docker("logs", "--tail", tail, self.container, seconds=30)
+        done = docker_cli.docker("logs", "--tail", tail, self.container, seconds=30)
         return done.stdout + done.stderr if done.returncode == 0 else ""
 
     def _run(self) -> None:
@@ -440,9 +442,9 @@ class Pod:
 
     def _run_once(self) -> int:
         """Start the container, ask it, and return its exit code when it has ended."""
-        engine.asked("start", self.container, seconds=60)
+        docker_cli.asked("start", self.container, seconds=60)
         form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        self.address = engine.asked("inspect", "--format", form, self.container).strip()
+        self.address = docker_cli.asked("inspect", "--format", form, self.container).strip()
         self.phase, self.state = "Running", {"running": {"startedAt": now()}}
         probes = {
             name: Probe(self.what.get(f"{name}Probe"))
@@ -453,7 +455,7 @@ class Pod:
         self._tell()
         self._event("Normal", "Started", f"Started container {self.what['name']}")
         # a process that waits costs nothing; asking for the state again and again does
-        waiter = engine.begin("wait", self.container)
+        waiter = docker_cli.begin("wait", self.container)
         try:
             while waiter.poll() is None and not self._ending.wait(0.2):
                 if unwell := self._ask(probes):
@@ -467,7 +469,9 @@ class Pod:
             waiter.kill()
             waiter.wait()
             waiter.stdout.close()
-        state = json.loads(engine.asked("inspect", "--format", "{{json .State}}", self.container))
+        state = json.loads(
+            docker_cli.asked("inspect", "--format", "{{json .State}}", self.container)
+        )
         code = state["ExitCode"]
         reason = "OOMKilled" if state["OOMKilled"] else "Error" if code else "Completed"
         ended = {"exitCode": code, "reason": reason, "finishedAt": now()}
@@ -497,13 +501,13 @@ class Pod:
         return None
 
     def _stop(self, grace: int) -> None:
-        engine.asked("stop", "--time", str(grace), self.container, seconds=grace + 60)
+        docker_cli.asked("stop", "--time", str(grace), self.container, seconds=grace + 60)
 
     def _finish(self) -> None:
         if self._made:
             self.agent.printed.setdefault(self.pod, []).append(self.said())
             self._made = False
-            engine.docker("rm", "--force", "--volumes", self.container, seconds=60)
+            docker_cli.docker("rm", "--force", "--volumes", self.container, seconds=60)
         shutil.rmtree(self.files, ignore_errors=True)
         if self.agent.stopping.is_set():
             return
@@ -531,7 +535,7 @@ class Pod:
         words += ["--entrypoint", command[0]] if command else []
         words += [image, *command[1:], *arguments]
         try:
-            engine.asked(*words, seconds=60)
+            docker_cli.asked(*words, seconds=60)
         except LabError as error:
             raise Problem("CreateContainerError", str(error)) from error
         self._made = True
@@ -539,7 +543,7 @@ class Pod:
     def _image(self) -> str:
         wanted = self.what["image"]
         image = self.agent.images.get(wanted, wanted)
-        if engine.has_image(image):
+        if docker_cli.has_image(image):
             return image
         if self.what.get("imagePullPolicy") == "Never":
             told = f'Container image "{wanted}" is not present with pull policy of Never'
@@ -557,7 +561,7 @@ class Pod:
             whose = (
                 user
                 if user is not None
-                else engine.asked("image", "inspect", "--format", form, image).strip()
+                else docker_cli.asked("image", "inspect", "--format", form, image).strip()
             )
             if str(whose) in ("", "0", "root"):
                 told = "container has runAsNonRoot and image will run as root"
@@ -655,7 +659,7 @@ class Pod:
         claim = self.agent.api.get(f"/api/v1/namespaces/{self.space}/persistentvolumeclaims/{name}")
         path = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
         disk = self.agent.api.get(path)["spec"]["hostPath"]["path"].rpartition("/")[2]
-        engine.asked("volume", "create", "--label", self.agent.label, disk, seconds=30)
+        docker_cli.asked("volume", "create", "--label", self.agent.label, disk, seconds=30)
         return disk
 
     def _written(self, volume: dict) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from testbook import testbook
 
-from lab_env.lessons import exercises
+from lab_env.course.lessons import exercises
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute

@@ -10,8 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.validator import iter_validate
 
-from lab_env import lessons
-from lab_env.errors import LabError
+from lab_env.course import lessons
+from lab_env.ground.errors import LabError
 
 MOST_LINES = 25
 LEAST_POLL = 500  # ms; kafka-python 3.0.12 can leave a member that polls for less without its group

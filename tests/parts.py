@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab_env import rabbitmq, storage
-from lab_env.clusters import embedded, engine, jars
+from lab_env.around import rabbitmq
+from lab_env.clusters import docker_cli, training
+from lab_env.processes import folders, jars
 
-USERS_HOME = storage.home()  # before a test chooses another
+USERS_HOME = folders.home()  # before a test chooses another
 LEFT_OUT = "left out for want of "
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 NOWHERE = "http://127.0.0.1:9"  # nobody listens at the port "discard"
@@ -67,7 +68,7 @@ def _control_plane_is_there() -> bool:
 
 @functools.cache
 def _has_image(name: str) -> bool:
-    return engine.unavailable() is None and engine.has_image(name)
+    return docker_cli.unavailable() is None and docker_cli.has_image(name)
 
 
 CHROMIUM = Part(
@@ -79,7 +80,7 @@ CHROMIUM = Part(
 ENGINE = Part(
     "Docker's engine with Compose",
     "Start Docker Desktop, or install docker.io and docker-compose-plugin.",
-    lambda: engine.unavailable() is None,
+    lambda: docker_cli.unavailable() is None,
 )
 TEMURIN = Part(
     "the image eclipse-temurin:25-jre",
@@ -114,7 +115,7 @@ def tests_home(tmp_path_factory, request):
     """A home of the tests' own, and Kafka where the command line says, whoever's machine it is."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(storage.HOME_VARIABLE, str(home))
+        patch.setenv(folders.HOME_VARIABLE, str(home))
         # a developer's own choice, or an engine that happens to run, is not what is tested
         patch.setenv("KAFKA_LAB", request.config.getoption("--where"))
         yield home
@@ -128,9 +129,9 @@ def own_home(tests_home, tmp_path_factory, request):
     in this home can only have been left by a test.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(storage.HOME_VARIABLE, str(USERS_HOME))
+        patch.setenv(folders.HOME_VARIABLE, str(USERS_HOME))
         jars.ensure()
-        embedded.train()
+        training.train()
     (tests_home / "kafka").symlink_to(USERS_HOME / "kafka")
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         if request.config.getoption("--where") == "external":  # a cluster as a class shares it
@@ -152,7 +153,7 @@ def empty_home(tmp_path_factory):
 def kafka_only_if_asked_for(request, empty_home, monkeypatch):
     """A test that does not name the fixture ``own_home`` finds no Kafka and can fetch none."""
     if "own_home" not in request.fixturenames:
-        monkeypatch.setenv(storage.HOME_VARIABLE, str(empty_home))
+        monkeypatch.setenv(folders.HOME_VARIABLE, str(empty_home))
         monkeypatch.setenv(jars.MIRROR_VARIABLE, NOWHERE)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from conftest import wait_until
 from PIL import Image
 
-from lab_env.figures import style
+from lab_env.figures.engine import style
 
 
 def final(figure, journal=None, time: float | None = None):

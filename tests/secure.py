@@ -7,11 +7,12 @@ from pathlib import Path
 
 import trustme
 
-from lab_env import storage
-from lab_env.clusters import embedded
-from lab_env.clusters.supervised import Supervised
+from lab_env.clusters import node, training
+from lab_env.ground import loopback
+from lab_env.processes import folders, java
+from lab_env.processes.supervisor_client import Supervised
 
-HOST = embedded.HOST
+HOST = loopback.HOST
 JAAS = "org.apache.kafka.common.security"
 STUDENTS = {"ana": 'ana\'s password, \\ and "quotes"', "ben": "ben-secret"}
 NOBODY = ("eve", "eve-secret")  # a user without any right
@@ -63,8 +64,8 @@ def shared_cluster(folder: Path, *, expired: bool = False) -> Iterator[Shared]:
         with open(keys, "ab") as file:
             file.write(pem.bytes())
     ca.cert_pem.write_to_path(folder / "ca.pem")
-    own, controller, port = embedded.free_ports(3)
-    settings = embedded.server_properties(
+    own, controller, port = loopback.free_ports(3)
+    settings = node.server_properties(
         1, "broker,controller", own, controller, f"1@{HOST}:{controller}", 1
     )
     plain = " ".join(f'user_{u}="{_escaped(p)}"' for u, p in [*STUDENTS.items(), NOBODY])
@@ -87,14 +88,14 @@ def shared_cluster(folder: Path, *, expired: bool = False) -> Iterator[Shared]:
         "super.users": "User:ANONYMOUS",
         "auto.create.topics.enable": "false",
     }
-    supervised = Supervised(storage.new_lab_folder(), lambda event: None)
+    supervised = Supervised(folders.new_lab_folder(), lambda event: None)
     with contextlib.closing(supervised):
         place = supervised.folder / "node-1"
-        embedded.lay_out_node(place, 1, settings)
-        command = embedded.java_command(place, aot=(f"-XX:AOTCache={embedded.aot_cache()}",))
-        supervised.start("1", command, place, embedded.java_environment(), place / "console.log")
+        node.lay_out_node(place, 1, settings)
+        command = node.java_command(place, aot=(f"-XX:AOTCache={training.aot_cache()}",))
+        supervised.start("1", command, place, java.java_environment(), place / "console.log")
         deadline = time.monotonic() + 60
-        while not (embedded.answers(port) and embedded.answers(own)):
+        while not (loopback.answers(port) and loopback.answers(own)):
             said = [log.read_text()[-2000:] for log in place.glob("*.log")]
             assert time.monotonic() < deadline, "\n".join(said)
             time.sleep(0.05)

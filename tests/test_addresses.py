@@ -7,14 +7,15 @@ from contextlib import closing
 
 import pytest
 
-from lab_env import Lab, storage
-from lab_env.errors import BrokerError
+from lab_env import Lab
+from lab_env.ground.errors import BrokerError
+from lab_env.processes import folders
 
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path, monkeypatch):
     """Have a home of one's own, where nothing is."""
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(tmp_path / "home"))
 
 
 def told_of(port: int) -> str:
@@ -32,7 +33,9 @@ def test_a_port_of_this_machine_where_nobody_is_has_nothing_to_do_with_a_vpn():
 
 
 def test_kafka_can_be_imported_where_every_warning_is_an_error():
-    code = "from lab_env import packages; packages.check(); import kafka; print(kafka.__name__)"
+    code = (
+        "from lab_env.ground import packages; packages.check(); import kafka; print(kafka.__name__)"
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120
     )

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 
 from lab_env import Lab, flights
 from lab_env.checks.result import Result, graded, passed
-from lab_env.errors import BadInputError, LabError
+from lab_env.ground.errors import BadInputError, LabError
 
 pytestmark = [pytest.mark.shares_a_lab, pytest.mark.timeout(900), pytest.mark.landing]
 

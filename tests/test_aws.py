@@ -21,13 +21,14 @@ from botocore.exceptions import ClientError
 from conftest import wait_until
 from pictures import final
 
-from lab_env import aws, storage
+from lab_env import aws
 from lab_env.aws import costs, files, inventory, keys, plan
 from lab_env.aws.emulator import Emulator
-from lab_env.aws.hooks import Ledger, Note
-from lab_env.aws.trouble import AccountError
-from lab_env.clusters import engine
-from lab_env.errors import BadInputError, ClosedError
+from lab_env.aws.errors import AccountError
+from lab_env.aws.hooks import CreatedLog, Note
+from lab_env.clusters import docker_cli
+from lab_env.ground.errors import BadInputError, ClosedError
+from lab_env.processes import folders
 
 pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.landing]
 
@@ -89,7 +90,7 @@ def real(monkeypatch, tmp_path, served):
     monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint)
     monkeypatch.setenv("AWS_LAB_OWNER", "ana")
     yield emulator
-    shutil.rmtree(storage.home() / "aws", ignore_errors=True)
+    shutil.rmtree(folders.home() / "aws", ignore_errors=True)
 
 
 def words(region: str = "us-east-1") -> str:
@@ -573,7 +574,7 @@ def test_confirmed_it_works_as_the_embedded_one(real, capsys):
     assert "123456789012" in capsys.readouterr().out
     build(account)
     assert account.key_file("stack").is_file()
-    assert storage.home() in account.key_file("stack").parents
+    assert folders.home() in account.key_file("stack").parents
     assert set(account.things()["mine"]) == {"tag", "part"}
     account.close()
     assert "things of this lesson are still there" in capsys.readouterr().out
@@ -650,14 +651,14 @@ def test_a_note_of_another_region_is_told(real, monkeypatch, capsys):
 
 def test_a_note_is_on_disk_at_once_and_half_a_line_does_no_harm(tmp_path):
     file = tmp_path / "aws" / "created.jsonl"
-    Ledger(file).add(Note("volume", "vol-1", "us-east-1"))
+    CreatedLog(file).add(Note("volume", "vol-1", "us-east-1"))
     with file.open("a") as out:
         out.write('["volume", "vol-')
-    again = Ledger(file)
+    again = CreatedLog(file)
     assert again.ids("us-east-1") == {"vol-1"}
     assert again.elsewhere("eu-west-1") == ["us-east-1"]
     again.forget("us-east-1")
-    assert Ledger(file).ids("us-east-1") == set()
+    assert CreatedLog(file).ids("us-east-1") == set()
 
 
 # -- trouble with a real account ------------------------------------------------------------
@@ -779,8 +780,8 @@ def test_the_picture_shows_before_during_and_after(account):
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_the_words_of_the_picture_do_not_touch(account, monkeypatch, scale):
     from lab_env.aws.inventory import Thing
+    from lab_env.aws.picture import Stand
     from lab_env.aws.watch import Seen
-    from lab_env.figures.account import Stand
 
     monkeypatch.setenv("KAFKA_LAB_SCALE", str(scale))
     account.show().stop()
@@ -920,7 +921,7 @@ def test_the_docker_part_of_the_user_data_on_a_real_engine(docker_engine, metada
     """Kafka starts from it, and tells each kind of client an address of its own."""
     from kafka import KafkaProducer
 
-    from lab_env import listeners
+    from lab_env.around import listeners
 
     vpc, out = free_ports(2)
     ports = {"KAFKA_PORT": str(vpc), "KAFKA_OUT_PORT": str(out), "METADATA": metadata}
@@ -938,7 +939,9 @@ def test_the_docker_part_of_the_user_data_on_a_real_engine(docker_engine, metada
         again = subprocess.run(start, capture_output=True, text=True, env=env, timeout=240)
         assert again.returncode == 0, again.stderr
     finally:
-        engine.docker("compose", "--project-name", "kafka-lab", "down", "--volumes", seconds=120)
+        docker_cli.docker(
+            "compose", "--project-name", "kafka-lab", "down", "--volumes", seconds=120
+        )
 
 
 def test_policies_and_task_definition_are_filled_and_narrow():

@@ -9,13 +9,13 @@ import pytest
 from benchmarks.__main__ import SUBJECTS, WRITTEN, merged
 from benchmarks.apart import ROOT
 from benchmarks.rows import Row, table
-from lab_env.clusters import engine
+from lab_env.clusters import docker_cli
 
 
 @pytest.mark.landing
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_subject_prints_its_rows(own_home, subject):
-    if subject == "ways" and (why := engine.unavailable()) and not os.environ.get("CI"):
+    if subject == "ways" and (why := docker_cli.unavailable()) and not os.environ.get("CI"):
         pytest.skip(f"it starts containers: {why}")
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", subject, "--quick"],

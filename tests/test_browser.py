@@ -14,7 +14,7 @@ from lesson import NOTEBOOKS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import expect, sync_playwright
 
-from lab_env.lessons import exercises, load, paths
+from lab_env.course.lessons import exercises, load, paths
 
 START = "00_start_here.ipynb"
 OWN = "own.ipynb"

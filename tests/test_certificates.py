@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from lab_env import certificates, doctor, storage
-from lab_env.clusters import jars
-from lab_env.errors import DownloadError
+from lab_env.course import doctor
+from lab_env.ground import certificates
+from lab_env.ground.errors import DownloadError
+from lab_env.processes import folders, jars
 
 JAR = b"a jar\n" * 1000
 
@@ -52,7 +53,7 @@ def no_variables(monkeypatch, tmp_path):
     """Trust nobody but whom the system trusts, and have a home with nothing in it."""
     for name in (*certificates.VARIABLES, "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lab_env import cli, doctor
+from lab_env.course import cli, doctor
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -55,7 +55,7 @@ def lesson(place, last="'the end'", name="01_good.ipynb"):
 
 def started(place, *arguments, stdin=subprocess.DEVNULL, **variables):
     code = (
-        "import sys; from lab_env import cli, lessons; from pathlib import Path; "
+        "import sys; from lab_env.course import cli, lessons; from pathlib import Path; "
         "folder = Path(sys.argv.pop(1)); lessons.folder = lambda: folder; cli.main()"
     )
     environment = {key: os.environ[key] for key in os.environ if not key.startswith("KAFKA_LAB")}
@@ -137,7 +137,7 @@ def test_solutions_take_the_place_of_the_stubs(place):
         ("import time; time.sleep(60)", "not ended after 2 s", ("--timeout", "2")),
         pytest.param("import os; os._exit(1)", "kernel died", (), marks=pytest.mark.landing),
         (
-            "from lab_env.errors import BadInputError; "
+            "from lab_env.ground.errors import BadInputError; "
             "raise BadInputError('flights.bad_rate', got=0)",
             "BadInputError: A rate of 0",
             (),

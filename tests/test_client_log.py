@@ -11,7 +11,7 @@ from contextlib import closing
 
 import trustme
 
-from lab_env.client_log import ClientLog
+from lab_env.clusters.librdkafka_log import ClientLog
 from lab_env.lab import librdkafka
 
 CLIENT = """

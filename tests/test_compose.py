@@ -17,18 +17,20 @@ import yaml
 from conftest import wait_until
 from kafka import KafkaConsumer, KafkaProducer
 
-from lab_env import Lab, clusters, doctor, storage
-from lab_env.clusters import compose, embedded, engine
-from lab_env.errors import BadInputError, BrokerError, NotYoursError
+from lab_env import Lab, clusters
+from lab_env.clusters import compose, docker_cli, node
+from lab_env.course import doctor
+from lab_env.ground.errors import BadInputError, BrokerError, NotYoursError
+from lab_env.processes import folders
 
 pytestmark = pytest.mark.shares_a_lab
 ROOT = Path(__file__).parent.parent
-LABEL = engine.PROJECT_LABEL
+LABEL = docker_cli.PROJECT_LABEL
 
 
 def containers(*more: str) -> dict[str, str]:
     """Return the containers of labs that are there: name to project."""
-    told = engine.asked(
+    told = docker_cli.asked(
         "ps", "--all", "--filter", f"label={LABEL}", *more, "--format",
         f'{{{{.Names}}}}\t{{{{.Label "{LABEL}"}}}}',
     )  # fmt: skip
@@ -40,8 +42,10 @@ def no_container_stays(docker_engine, own_home):
     """Fail if a container, a network or a volume of a lab is left when all has been run."""
 
     def left() -> list[str]:
-        volumes = engine.asked("volume", "ls", "--filter", f"label={LABEL}", "--quiet").split()
-        networks = engine.asked("network", "ls", "--filter", f"label={LABEL}", "--quiet").split()
+        volumes = docker_cli.asked("volume", "ls", "--filter", f"label={LABEL}", "--quiet").split()
+        networks = docker_cli.asked(
+            "network", "ls", "--filter", f"label={LABEL}", "--quiet"
+        ).split()
         return [*containers(), *volumes, *networks]
 
     before = left()
@@ -116,7 +120,7 @@ def test_faults_are_the_containers(lab):
     ):
         fault(1)
         assert lab.nodes == {1: state}
-        assert engine.asked("inspect", "--format", "{{.State.Status}}", name).strip() == seen
+        assert docker_cli.asked("inspect", "--format", "{{.State.Status}}", name).strip() == seen
     wait_until(lambda: len(lab.records(topic)) == 5, 30)
     with pytest.raises(BadInputError, match="has to be"):
         lab.resume(1)
@@ -129,7 +133,7 @@ def project(lab: Lab) -> str:
 
 def test_a_container_that_is_killed_from_outside_is_told(lab):
     (name,) = containers("--filter", "status=running", "--filter", f"label={LABEL}={project(lab)}")
-    engine.asked("kill", name)
+    docker_cli.asked("kill", name)
     wait_until(lambda: lab.nodes[1] == "dead")
     assert any("broker 1 died" in mark.text for mark in lab.journal.marks)
     with pytest.raises(BrokerError, match=r"lab\.start\(1\)"):
@@ -183,7 +187,7 @@ def test_a_supervisor_that_is_killed_too_leaves_it_to_the_next_start():
     psutil.Process(supervisor).kill()
     lab.close()
     assert name in containers().values()
-    wait_until(lambda: storage.sweep() or name not in containers().values(), 30)
+    wait_until(lambda: folders.sweep() or name not in containers().values(), 30)
     assert name not in containers().values()
 
 
@@ -220,7 +224,7 @@ def test_two_checkouts_at_once_and_a_client_in_a_container(tmp_path):
             "run", "--rm", "--network", "checkout-one_default", "--entrypoint", "/bin/bash",
             "apache/kafka:4.3.1", "-c", "exec 3<>/dev/tcp/kafka/19092 && echo reached",
         ]  # fmt: skip
-        assert engine.asked(*tool, seconds=60).strip() == "reached"
+        assert docker_cli.asked(*tool, seconds=60).strip() == "reached"
 
 
 def test_a_port_that_is_taken_is_told(monkeypatch):
@@ -241,7 +245,7 @@ def test_an_image_that_cannot_be_fetched_is_told(monkeypatch, tmp_path):
 
 
 def test_too_little_memory_is_told(monkeypatch):
-    monkeypatch.setattr(engine, "memory", lambda: 300_000_000)
+    monkeypatch.setattr(docker_cli, "memory", lambda: 300_000_000)
     with pytest.raises(BrokerError, match=r"has 0.3 GB of memory"):
         Lab("compose")
 
@@ -250,13 +254,13 @@ def test_the_volume_of_another_cluster_is_told(monkeypatch):
     name, port = "kafka-lab-other-cluster", free_port()
     with by_hand(name, port):
         compose_up(name, port, "down")
-        engine.asked(
+        docker_cli.asked(
             "run", "--rm", "--user", "0", "--volume", f"{name}_kafka-data:/data",
             "--entrypoint", "/bin/sh", "apache/kafka:4.3.1", "-c",
             "sed -i s/cluster.id=.*/cluster.id=AAAAAAAAAAAAAAAAAAAAAA/ /data/meta.properties",
             seconds=60,
         )  # fmt: skip
-        started = engine.Project(name, [ROOT / "docker-compose.yml"], {"KAFKA_PORT": str(port)})
+        started = docker_cli.Project(name, [ROOT / "docker-compose.yml"], {"KAFKA_PORT": str(port)})
         one = object.__new__(compose.Compose)
         one._project = started
         with pytest.raises(BrokerError, match=rf"another Kafka cluster.*{name} down --volumes"):
@@ -296,8 +300,8 @@ def test_brokers_that_come_back_with_each_others_address_are_told_apart():
         filters = [
             word for one in labels for word in ("--filter", f"label=com.docker.compose.{one}")
         ]
-        (id,) = engine.asked("ps", "--quiet", *filters).split()
-        return engine.asked(
+        (id,) = docker_cli.asked("ps", "--quiet", *filters).split()
+        return docker_cli.asked(
             "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id
         ).strip()  # fmt: skip
 
@@ -358,7 +362,7 @@ def test_the_doctor_tells_of_engine_and_image():
 
 @pytest.mark.parametrize("name", [compose.ONE, compose.THREE])
 def test_the_files_are_what_a_careful_owner_would_copy(name):
-    told = engine.Project("look", [ROOT / name], {}).configuration()
+    told = docker_cli.Project("look", [ROOT / name], {}).configuration()
     for service in told["services"].values():
         assert service["image"] == "apache/kafka:4.3.1"
         assert "container_name" not in service
@@ -376,7 +380,7 @@ def test_a_container_is_set_as_the_embedded_kafka_is(name, brokers):
            "inter.broker.listener.name", "controller.quorum.voters", "log.dirs"}  # fmt: skip
     embedded_settings = {
         f"KAFKA_{key.upper().replace('.', '_')}": str(value)
-        for key, value in embedded.server_properties(
+        for key, value in node.server_properties(
             1, "broker,controller", 1, 2, "1@x:2", brokers
         ).items()
         if key not in own
@@ -394,7 +398,7 @@ def test_a_container_is_set_as_the_embedded_kafka_is(name, brokers):
 
 
 def test_plain_up_starts_one_broker():
-    told = engine.Project("look", [ROOT / "docker-compose.yml"], {}).configuration()
+    told = docker_cli.Project("look", [ROOT / "docker-compose.yml"], {}).configuration()
     assert list(told["services"]) == ["kafka"]
 
 
@@ -420,11 +424,11 @@ def stop_an_engine(tmp_path: Path) -> None:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DOCKER_HOST", host)
-            wait_until(lambda: engine.unavailable() is None, 40)
-            assert engine.memory() > 0
+            wait_until(lambda: docker_cli.unavailable() is None, 40)
+            assert docker_cli.memory() > 0
             started.terminate()
             started.wait(30)
-            assert "does not answer" in engine.unavailable()
+            assert "does not answer" in docker_cli.unavailable()
             assert [f.good for f in doctor.docker()] == [None]
     finally:
         started.kill()
@@ -435,7 +439,7 @@ def test_an_engine_that_goes_is_told_by_the_lab(lab, monkeypatch):
     """The stream of events ends with the engine; what the lab says then."""
     cluster = lab._cluster
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "unavailable", lambda: "gone")
+        patch.setattr(docker_cli, "unavailable", lambda: "gone")
         cluster._events.kill()
         wait_until(lambda: lab.nodes[1] == "dead")
         with pytest.raises(BrokerError, match="Docker's engine does not answer any more"):

@@ -7,9 +7,10 @@ import pytest
 from conftest import wait_until
 from test_interrupted import END, interrupted
 
-from lab_env import Lab, containers
-from lab_env.clusters import engine
-from lab_env.errors import BadInputError
+from lab_env import Lab
+from lab_env.around import containers
+from lab_env.clusters import docker_cli
+from lab_env.ground.errors import BadInputError
 
 pytestmark = pytest.mark.shares_a_lab
 posix = pytest.mark.skipif(os.name == "nt", reason="an Interrupt is POSIX's SIGINT here")
@@ -17,7 +18,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="an Interrupt is POSIX's SIGI
 
 def volumes() -> set[str]:
     """Return the engine's volumes, those without a name of their own as well."""
-    return set(engine.asked("volume", "ls", "--quiet").split())
+    return set(docker_cli.asked("volume", "ls", "--quiet").split())
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,10 @@ def lab(own_home, docker_engine):
 
 def own_volumes(project: str) -> set[str]:
     """Return the volumes that a project's containers use."""
-    label = f"label={engine.PROJECT_LABEL}={project}"
-    told = engine.asked("ps", "--all", "--quiet", "--filter", label)
+    label = f"label={docker_cli.PROJECT_LABEL}={project}"
+    told = docker_cli.asked("ps", "--all", "--quiet", "--filter", label)
     form = "{{range .Mounts}}{{.Name}} {{end}}"
-    return set(engine.asked("inspect", "--format", form, *told.split()).split())
+    return set(docker_cli.asked("inspect", "--format", form, *told.split()).split())
 
 
 @posix

@@ -16,10 +16,12 @@ import yaml
 from conftest import wait_until
 from kafka import KafkaProducer
 
-from lab_env import Lab, containers, listeners, storage
-from lab_env.clusters import engine as command
-from lab_env.errors import BadInputError, BrokerError, ClosedError
-from lab_env.project import file
+from lab_env import Lab
+from lab_env.around import containers, listeners
+from lab_env.clusters import docker_cli as command
+from lab_env.ground.errors import BadInputError, BrokerError, ClosedError
+from lab_env.ground.project import file
+from lab_env.processes import folders
 
 NOWHERE = "unix:///no/such/engine.sock"
 
@@ -252,7 +254,7 @@ def test_an_interrupt_ends_the_command_and_the_project_goes_on(engine):
 @pytest.mark.timeout(300)
 def test_the_notebook_is_killed_and_nothing_stays(engine):
     body = """
-        from lab_env import containers
+        from lab_env.around import containers
         compose = containers.project("airport")
         board = "services:\\n  board:\\n    build: ./board\\n"
         compose.file.write_text(compose.file.read_text().replace("services:\\n", board))
@@ -272,4 +274,4 @@ def test_the_notebook_is_killed_and_nothing_stays(engine):
         name = line.split()[1]
         assert len(left(name)) >= 5  # two containers, a volume, a network, an image
         process.kill()
-    wait_until(lambda: not left(name) and not any(storage.labs().glob("*/board")), 90)
+    wait_until(lambda: not left(name) and not any(folders.labs().glob("*/board")), 90)

@@ -17,7 +17,7 @@ from conftest import maven, wait_until
 from control_plane import Refused, cluster
 
 from lab_env import kubernetes
-from lab_env.clusters import engine
+from lab_env.clusters import docker_cli
 
 pytestmark = [
     pytest.mark.shares_a_lab,
@@ -271,7 +271,7 @@ def broker_disk(flights, name: str) -> str:
     """Return what Kafka has written onto the disk: its cluster, its number, the disk's own id."""
     uid = flights.pod(name)["metadata"]["uid"]
     container = f"{flights.agent.own}-{name}-{uid[:8]}"
-    told = engine.asked("exec", container, "cat", "/var/lib/kafka/data/kraft/meta.properties")
+    told = docker_cli.asked("exec", container, "cat", "/var/lib/kafka/data/kraft/meta.properties")
     return "\n".join(line for line in told.splitlines() if not line.startswith("#"))
 
 
@@ -334,12 +334,12 @@ def test_a_broker_that_hangs_gets_no_new_clients(flights):
         }
 
     wait_until(lambda: served() == set(BROKERS), 30)
-    engine.asked("kill", "--signal", "STOP", container, seconds=30)
+    docker_cli.asked("kill", "--signal", "STOP", container, seconds=30)
     try:
         wait_until(lambda: served() == {"kafka-2", "kafka-3"}, 60)
         assert "Unhealthy: Readiness probe failed" in flights.events("kafka-1")
     finally:
-        engine.asked("kill", "--signal", "CONT", container, seconds=30)
+        docker_cli.asked("kill", "--signal", "CONT", container, seconds=30)
     wait_until(lambda: served() == set(BROKERS), 60)
     (status,) = flights.pod("kafka-1")["status"]["containerStatuses"]
     assert status["restartCount"] == 0
@@ -527,8 +527,8 @@ def test_it_leaves_nothing_behind(control_plane_built):
     with cluster() as plane:
         own, folders = plane.agent.own, (plane.folder, plane.agent.folder)
         processes = [process for _, process in plane._processes]
-        assert engine.asked("network", "ls", "--quiet", "--filter", f"name={own}")
+        assert docker_cli.asked("network", "ls", "--quiet", "--filter", f"name={own}")
     assert all(process.poll() is not None for process in processes)
     assert not any(folder.exists() for folder in folders)
     for words in (["ps", "--all"], ["volume", "ls"], ["network", "ls"]):
-        assert not engine.asked(*words, "--quiet", "--filter", f"label={plane.agent.label}")
+        assert not docker_cli.asked(*words, "--quiet", "--filter", f"label={plane.agent.label}")

@@ -14,10 +14,12 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 from secure import STUDENTS, shared_cluster
 
-from lab_env import Lab, doctor, storage
-from lab_env.clusters import external, jars, ledger, properties
-from lab_env.errors import BadInputError, BrokerError, NotYoursError
-from lab_env.secret import Secret
+from lab_env import Lab
+from lab_env.clusters import client_config, external, ledger
+from lab_env.course import cleaning, doctor
+from lab_env.ground.errors import BadInputError, BrokerError, NotYoursError
+from lab_env.ground.secrets import Secret
+from lab_env.processes import folders, jars
 
 pytestmark = [pytest.mark.shares_a_lab, pytest.mark.usefixtures("own_home")]
 ANA = STUDENTS["ana"]
@@ -222,7 +224,7 @@ def test_a_lab_on_another_machine_keeps_its_topics_while_it_may_live(
 
 def test_of_labs_that_start_at_the_same_moment_each_has_a_prefix_of_its_own(shared, monkeypatch):
     named_for(monkeypatch, shared)
-    connection, folder = properties.read().connection, storage.labs() / "000000-none"
+    connection, folder = client_config.read().connection, folders.labs() / "000000-none"
 
     def start(number: int) -> ledger.Ledger:
         return ledger.Ledger(connection, "ana", folder, f"home {number}")
@@ -281,9 +283,12 @@ def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
     with notebook("flights.lost"):
         pass
     assert work(shared) == ["ana.flights.lost"]
-    wait_until(lambda: storage.clean() == [])  # its supervisor sees to its folder
+    wait_until(lambda: cleaning.clean() == [])  # its supervisor sees to its folder
     done = subprocess.run(
-        [sys.executable, "-m", "lab_env.cli", "clean"], capture_output=True, text=True, timeout=90
+        [sys.executable, "-m", "lab_env.course.cli", "clean"],
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
     assert done.stdout.splitlines() == ["removed from the cluster: ana.flights.lost"], done.stderr
     assert topics(shared) == []
@@ -306,7 +311,7 @@ def test_clean_says_that_the_cluster_cannot_be_reached_and_cleans_here(shared, m
             for name, value in wrong.items():
                 patch.setenv(name, value)
             done = subprocess.run(
-                [sys.executable, "-m", "lab_env.cli", "clean"],
+                [sys.executable, "-m", "lab_env.course.cli", "clean"],
                 capture_output=True, text=True, timeout=90,
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -428,7 +433,7 @@ def named(monkeypatch):
     def name(**variables: str) -> dict:
         for key, value in variables.items():
             monkeypatch.setenv(f"KAFKA_LAB_{key}", value)
-        return properties.read().connection
+        return client_config.read().connection
 
     return name
 
@@ -448,7 +453,7 @@ def test_a_java_clients_file_is_understood(named, tmp_path):
 def test_a_login_alone_means_tls(named):
     found = named(BOOTSTRAP="one.example:9092", USERNAME="ana", PASSWORD="x")
     assert (found["security_protocol"], found["sasl_mechanism"]) == ("SASL_SSL", "PLAIN")
-    assert properties.read().replication == 1
+    assert client_config.read().replication == 1
 
 
 @pytest.mark.parametrize(

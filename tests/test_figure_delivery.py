@@ -4,12 +4,12 @@ import pytest
 from pictures import assert_readable, final, words_of_every_frame
 
 from lab_env import Lab
-from lab_env.errors import BadInputError
 from lab_env.figures import Show
-from lab_env.figures.delivery import SETTLE, Lasting, Ledger
-from lab_env.journal import Journal, Mark
+from lab_env.figures.delivery import SETTLE, DeliveryLedger, Lasting
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal, Mark
+from lab_env.ground.reports import Reports
 from lab_env.observation.sample import GroupSample, Sample
-from lab_env.reports import Reports
 
 TOPIC, GROUP = "flights.departed", "board"
 
@@ -34,7 +34,7 @@ class Bookkeeper:
     """A ledger that is told of things with a clock of its own."""
 
     def __init__(self):
-        self.ledger, self.time = Ledger(TOPIC, GROUP), 0.0
+        self.ledger, self.time = DeliveryLedger(TOPIC, GROUP), 0.0
 
     def sample(self, *args, seconds: float = 0.25, **more) -> tuple[int, int]:
         """Let time pass, take a sample, and return (lost, twice)."""

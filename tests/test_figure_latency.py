@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from pictures import final, near
 
-from lab_env.figures import Show, style
-from lab_env.journal import Journal
-from lab_env.reports import Reports
+from lab_env.figures import Show
+from lab_env.figures.engine import style
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
 
 
 class Bench:
-    """What feeds the pictures: reports as `lab_env.measuring` makes them."""
+    """What feeds the pictures: reports as `lab_env.experiments.meter` makes them."""
 
     def __init__(self):
         self.journal, self.reports = Journal(), Reports()

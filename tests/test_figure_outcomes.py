@@ -6,12 +6,13 @@ from conftest import wait_until
 from pictures import assert_readable, final, near, words_of_every_frame
 
 from lab_env import Lab
-from lab_env.errors import BadInputError
-from lab_env.figures import Show, style
+from lab_env.figures import Show
+from lab_env.figures.engine import style
 from lab_env.figures.outcomes import BLOCKED, Standing
-from lab_env.journal import Journal
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
 from lab_env.observation.sample import GroupSample, Sample
-from lab_env.reports import Reports
 
 TOPIC, GROUP, DEAD, RETRY, REPAIR = "flights", "billing", "dead", "retry", "repairs"
 

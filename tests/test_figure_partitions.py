@@ -6,11 +6,12 @@ import pytest
 from conftest import wait_until
 from pictures import assert_readable, final, near, words_of_every_frame
 
-from lab_env.errors import BadInputError
-from lab_env.figures import Show, partitions, style
-from lab_env.journal import Journal
+from lab_env.figures import Show, partitions
+from lab_env.figures.engine import style
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
 from lab_env.observation.sample import Sample
-from lab_env.reports import Reports
 
 TOPIC = "flights.departed"
 

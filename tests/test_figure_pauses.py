@@ -6,11 +6,11 @@ import pytest
 from pictures import assert_readable, final, words_of_every_frame
 
 from lab_env import Lab
-from lab_env.errors import BadInputError
 from lab_env.figures import Show
-from lab_env.journal import Journal, Mark
-from lab_env.pauses import pauses
-from lab_env.reports import Reports
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal, Mark
+from lab_env.ground.reports import Reports
+from lab_env.observation.facts.pauses import pauses
 
 
 def rows(member: str, *times: float, handled: object = 1) -> list[dict]:

@@ -3,12 +3,12 @@
 import pytest
 from pictures import assert_readable, final, near, words_of_every_frame
 
-from lab_env.errors import BadInputError
 from lab_env.figures import Show, bars
-from lab_env.figures.leadership import GONE, Leadership, away
-from lab_env.journal import Journal, Mark
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal, Mark
+from lab_env.ground.reports import Reports
+from lab_env.observation.facts.leadership import GONE, Leadership, away
 from lab_env.observation.sample import Replicas, Sample
-from lab_env.reports import Reports
 
 TOPIC = "flights.departed"
 STEP = 0.23  # seconds between samples

@@ -12,13 +12,14 @@ import pytest
 from conftest import wait_until
 from PIL import Image
 
-from lab_env.errors import BadInputError, ClosedError
-from lab_env.figures import Show, live, marks, scales, style
-from lab_env.figures.owners import OwnerCounts
-from lab_env.figures.series import Rate
-from lab_env.journal import Journal, Mark
+from lab_env.figures import Show
+from lab_env.figures.engine import live, marks, scales, style
+from lab_env.ground.errors import BadInputError, ClosedError
+from lab_env.ground.journal import Journal, Mark
+from lab_env.ground.reports import Reports
+from lab_env.observation.facts.counts import OwnerCounts
+from lab_env.observation.facts.series import Rate
 from lab_env.observation.sample import GroupSample, Sample
-from lab_env.reports import Reports
 
 # drawn as they are drawn for a student, which takes its time
 pytestmark = pytest.mark.everyday

@@ -5,8 +5,9 @@ import inspect
 import pytest
 from driven import TOPIC, Drive, kinds
 
-from lab_env.figures import KINDS, Show, scales
-from lab_env.figures.account import AccountPicture
+from lab_env.aws.picture import AccountPicture
+from lab_env.figures import KINDS, Show
+from lab_env.figures.engine import scales
 
 PLACES = [
     *((TOPIC, partition) for partition in range(6)),

@@ -6,7 +6,7 @@ from driven import TOPIC, Drive
 from pictures import near
 from PIL import Image
 
-from lab_env.figures import png, style
+from lab_env.figures.engine import png, style
 
 # drawn as they are drawn for a student, which takes its time
 pytestmark = pytest.mark.everyday

@@ -3,10 +3,10 @@
 import pytest
 from driven import GROUP, TOPIC, Drive
 
-from lab_env.figures import hearing
-from lab_env.figures.delivery import Ledger
-from lab_env.figures.leadership import Leadership
-from lab_env.figures.tenure import Tenure
+from lab_env.figures.delivery import DeliveryLedger
+from lab_env.figures.engine import hearing
+from lab_env.observation.facts.leadership import Leadership
+from lab_env.observation.facts.ownership import Tenure
 from lab_env.observation.sample import GroupSample, Replicas, Sample
 
 # drawn as they are drawn for a student, which takes its time
@@ -139,7 +139,7 @@ def handled(time: float, offset: int) -> dict:
 
 def test_one_gap_of_a_minute_is_no_second_in_which_a_record_was_missing():
     """A group was frozen between its commit and its reports, with all else."""
-    ledger = Ledger(TOPIC, GROUP)
+    ledger = DeliveryLedger(TOPIC, GROUP)
     ledger.take(books(0.0, 0))
     for offset in range(100):
         ledger.report(handled(0.2, offset))
@@ -158,7 +158,7 @@ def test_one_gap_of_a_minute_is_no_second_in_which_a_record_was_missing():
 
 
 def test_what_is_missing_for_a_second_of_samples_is_lost_even_where_they_are_late():
-    ledger = Ledger(TOPIC, GROUP)
+    ledger = DeliveryLedger(TOPIC, GROUP)
     ledger.take(books(0.0, 0))
     ledger.report(handled(0.1, 132))
     for number in range(1, 6):

@@ -10,7 +10,7 @@ import pytest
 from driven import GROUP, TOPIC, Drive
 from pictures import pixels
 
-from lab_env.figures.owners import OwnerCounts
+from lab_env.observation.facts.counts import OwnerCounts
 from lab_env.observation.sample import GroupSample, Sample
 
 ENDS = {(TOPIC, 0): 30, (TOPIC, 1): 20}

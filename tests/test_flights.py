@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from lab_env import flights
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 
 DAY = "2013-01-01"
 

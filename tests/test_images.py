@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from lab_env import containers
-from lab_env.clusters import engine
+from lab_env.around import containers
+from lab_env.clusters import docker_cli
 
 pytestmark = pytest.mark.shares_a_lab
 
@@ -55,7 +55,7 @@ def test_a_registry_that_refuses_is_told_with_what_to_do(registry, refusal, reme
     assert image in repr(told)
     assert remedy in repr(told)
     assert repr(told).endswith("What needs it is left out; all else works.")
-    with pytest.raises(engine.BrokerError, match="could not be fetched"):
+    with pytest.raises(docker_cli.BrokerError, match="could not be fetched"):
         told.get("/version")
 
 
@@ -82,7 +82,7 @@ def test_a_registry_that_is_out_of_reach_is_told_as_the_network(registry):
     ],
 )
 def test_what_engines_say_of_an_image_leads_to_its_remedy(said, remedy):
-    told = engine.refusal("apache/kafka:4.3.1", said)
+    told = docker_cli.refusal("apache/kafka:4.3.1", said)
     assert remedy in told
     assert told.startswith("The image apache/kafka:4.3.1 is not on this machine")
 

@@ -12,7 +12,8 @@ from conftest import wait_until
 from kafka import KafkaProducer
 
 from lab_env import Lab
-from lab_env.errors import BadInputError, BrokerError
+from lab_env.clusters import readiness
+from lab_env.ground.errors import BadInputError, BrokerError
 
 pytestmark = [
     pytest.mark.shares_a_lab,
@@ -205,3 +206,20 @@ def test_a_supervisor_that_is_killed_is_told_in_a_notice(lab):
     assert set(lab.nodes.values()) == {"dead"}
     lab.close()
     assert not lab._cluster.folder.exists()
+
+
+def test_a_start_goes_on_though_kafkas_client_never_comes_to_an_end(lab, monkeypatch):
+    ends = threading.Event()
+    trips, real = [], readiness._trip
+
+    def first_one_hangs(*args):
+        trips.append(args)
+        if len(trips) == 1:
+            ends.wait()
+        real(*args)
+
+    monkeypatch.setattr(readiness, "_trip", first_one_hangs)
+    monkeypatch.setattr(readiness, "STUCK_SECONDS", 0.5)
+    readiness.round_trip(lab.connection, brokers=1)
+    ends.set()
+    assert len(trips) >= 2

@@ -15,9 +15,9 @@ from conftest import wait_until
 from parts import rendering
 
 from lab_env import Lab, kubernetes
+from lab_env.kubernetes.documents import containers, labels, spec, the, variables, workloads
 from lab_env.kubernetes.kinds import title
-from lab_env.kubernetes.reading import containers, labels, spec, the, variables, workloads
-from lab_env.kubernetes.rules import references
+from lab_env.kubernetes.lint import references
 
 ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"

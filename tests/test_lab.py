@@ -16,9 +16,12 @@ import pytest
 from conftest import javas, lab_folders, wait_until
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from lab_env import Lab, storage
+from lab_env import Lab
 from lab_env.clusters import embedded
-from lab_env.errors import BadInputError, BrokerError, ClosedError, LabError
+from lab_env.course import cleaning
+from lab_env.ground import loopback
+from lab_env.ground.errors import BadInputError, BrokerError, ClosedError, LabError
+from lab_env.processes import folders
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -302,7 +305,7 @@ def test_nothing_outlives_the_notebook(brokers, then, end):
         kernel.wait(timeout=10)
         wait_until(lambda: not any(alive(pid) for pid in pids), 5)
         wait_until(lambda: not os.path.exists(folder), 5)
-        assert not any(embedded.answers(port) for port in ports)
+        assert not any(loopback.answers(port) for port in ports)
     finally:
         kernel.kill()
         if child:
@@ -344,11 +347,11 @@ def test_closing_after_the_supervisor_was_killed_leaves_nothing():
 def test_a_living_labs_folder_is_never_swept():
     with Lab() as lab:
         topic = lab.topic("t")
-        assert storage.sweep() == []
-        dead = storage.labs() / "000000-deadbeef"
+        assert folders.sweep() == []
+        dead = folders.labs() / "000000-deadbeef"
         (dead / "node-1").mkdir(parents=True)
-        assert storage.sweep() == [dead]
-        storage.clean()
+        assert folders.sweep() == [dead]
+        cleaning.clean()
         produce(lab, topic, 3)
         assert lab._cluster.folder.exists()
 
@@ -436,7 +439,7 @@ def test_interrupt_of_the_whole_process_group_reaches_no_broker():
 
 
 def test_a_taken_port_is_replaced(monkeypatch):
-    real, taken = embedded.free_ports, socket.socket()
+    real, taken = loopback.free_ports, socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()
     calls = []
@@ -454,7 +457,7 @@ def test_a_taken_port_is_replaced(monkeypatch):
 
 
 def test_somebody_else_on_the_clients_port_is_not_taken_for_kafka(monkeypatch):
-    real, taken = embedded.free_ports, socket.socket()
+    real, taken = loopback.free_ports, socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()
     calls = []

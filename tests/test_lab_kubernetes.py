@@ -25,9 +25,9 @@ import yaml
 from conftest import wait_until
 
 from lab_env import kubernetes
-from lab_env.errors import BadInputError, ClusterError
-from lab_env.kubernetes import connecting, kubeconfig, login, manifests
-from lab_env.kubernetes.reading import containers, spec, the
+from lab_env.ground.errors import BadInputError, ClusterError
+from lab_env.kubernetes import connect, kubeconfig, login, manifests
+from lab_env.kubernetes.documents import containers, spec, the
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -76,7 +76,7 @@ def written(monkeypatch, tmp_path):
 @pytest.fixture
 def soon(monkeypatch):
     """Let a cluster have less time to answer than a student gives it."""
-    monkeypatch.setattr(connecting, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 1.0)
 
 
 def refusal(*args, **kwargs) -> str:

@@ -5,7 +5,7 @@ import struct
 import pytest
 from lesson import some
 
-from lab_env.observation import segments
+from lab_env.clusters import segments
 
 NUMBER = "04"
 EACH_CELL_TWICE = True
@@ -264,8 +264,7 @@ def test_batches_are_read_and_what_is_cut_off_is_left_out():
 
 def test_brokers_whose_disks_are_elsewhere_are_told_of(tmp_path, capsys):
     class Elsewhere:
-        class _cluster:
-            folder = tmp_path
+        folder = tmp_path
 
     assert segments.files(Elsewhere, "flights").empty
     assert "somewhere else" in capsys.readouterr().out

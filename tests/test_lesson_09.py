@@ -299,8 +299,8 @@ import logging, os, sys, threading
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 from kafka import KafkaProducer
 from lab_env import Lab
-from lab_env.errors import LabError
-from lab_env.observation import look
+from lab_env.ground.errors import LabError
+from lab_env.observation import queries
 
 lab = Lab("embedded")
 topic = lab.topic("departed")
@@ -320,7 +320,7 @@ os.system("mount -o remount,size=300m " + sys.argv[1])
 known = len(acknowledged)
 lab.start(1)
 producer.flush(timeout=60)
-held = sum(look.end_offsets(lab.connection, topic).values())
+held = sum(queries.end_offsets(lab.connection, topic).values())
 print("KEPT", known, len(acknowledged), held)
 producer.close(timeout=5)
 lab.close()

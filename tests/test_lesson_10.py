@@ -3,7 +3,8 @@
 import pytest
 from lesson import some
 
-from lab_env import Lab, lessons, runner
+from lab_env import Lab
+from lab_env.course import lessons, runner
 
 NUMBER = "10"
 

@@ -127,7 +127,7 @@ def test_on_rabbitmq_a_group_is_a_queue_and_nothing_is_kept(lesson):
 
 @pytest.mark.shares_a_lab
 def test_without_rabbitmq_the_lesson_says_so_and_goes_on(lesson):
-    lesson.execute("from lab_env.rabbitmq import NoRabbit; rabbit = NoRabbit()")
+    lesson.execute("from lab_env.around.rabbitmq import NoRabbit; rabbit = NoRabbit()")
     assert "No RabbitMQ here" in lesson.execute("print(rabbit)")
     for name in ("rabbit-start", "rabbit-send", "rabbit-stop"):
         source = lesson.client.cells[lesson.index(name)].source

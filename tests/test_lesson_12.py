@@ -9,7 +9,7 @@ from conftest import wait_until
 from lesson import lesson_to_its_end, some
 from test_containers import left
 
-from lab_env.clusters import engine
+from lab_env.clusters import docker_cli
 
 NUMBER = "12"
 NOWHERE = "unix:///no/such/engine.sock"
@@ -358,7 +358,7 @@ def test_the_mended_file_is_started_and_gone_again(contained):
     contained.accepts(2, contained.solution(2))
     assert "gone there and back" in contained.output(contained.exercises[1].check)
     label = "label=com.docker.compose.project"
-    wait_until(lambda: "mended-" not in engine.asked("ps", "--all", "--filter", label), 60)
+    wait_until(lambda: "mended-" not in docker_cli.asked("ps", "--all", "--filter", label), 60)
 
 
 # -- what the lesson has to bear ------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab_env import doctor, limits
+from lab_env.course import doctor
+from lab_env.ground import limits
 
 MB = 1 << 20
 

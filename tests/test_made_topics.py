@@ -15,9 +15,9 @@ from kafka.errors import (
 )
 
 from lab_env import Lab
-from lab_env.answers import refusal
 from lab_env.checks.result import graded
-from lab_env.errors import BadInputError, BrokerError, NotYoursError
+from lab_env.ground.errors import BadInputError, BrokerError, NotYoursError
+from lab_env.ground.refusals import refusal
 
 pytestmark = pytest.mark.shares_a_lab
 

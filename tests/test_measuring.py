@@ -9,10 +9,11 @@ from contextlib import redirect_stdout
 import pytest
 
 from lab_env import Lab
-from lab_env.clusters import jars, tools
-from lab_env.errors import BadInputError, LabError, ServiceError
-from lab_env.measuring import Latencies, Meter, ceilings, java_consumer, java_producer
-from lab_env.observation import look
+from lab_env.clusters import perf_tools
+from lab_env.experiments.meter import Latencies, Meter, ceilings, java_consumer, java_producer
+from lab_env.ground.errors import BadInputError, LabError, ServiceError
+from lab_env.observation import queries
+from lab_env.processes import jars
 
 VALUES = [b"flight %d" % n for n in range(400)]
 
@@ -117,7 +118,7 @@ def test_the_clock_begins_with_the_first_record_and_not_before():
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_runs(cases, options, words):
-    from lab_env.measuring import _check, _numbers
+    from lab_env.experiments.meter import _check, _numbers
 
     order = {"runs": 3, "copies": 1, "rates": [], "seconds": 0.5} | options
 
@@ -175,7 +176,7 @@ def test_every_run_is_a_row_and_all_of_it_is_on_the_broker(lab):
     assert (frame["records"] == 400).all()
     assert (frame["bytes"] == sum(map(len, VALUES))).all()
     # four runs, and two warm-ups of a tenth
-    assert sum(look.end_offsets(lab.connection, topic).values()) == 4 * 400 + 2 * 40
+    assert sum(queries.end_offsets(lab.connection, topic).values()) == 4 * 400 + 2 * 40
     assert (frame["seconds"] > 0).all()
     assert frame["asked"].isna().all()
     assert (frame["p99_ms"] >= frame["p50_ms"]).all()
@@ -267,7 +268,7 @@ def test_a_broker_that_dies_in_the_middle_makes_a_run_longer_and_loses_nothing(l
     topic = lab.topic("measured", partitions=2)
 
     def cut() -> None:
-        lab.until(lambda: sum(look.end_offsets(lab.connection, topic).values()) > 100, 60)
+        lab.until(lambda: sum(queries.end_offsets(lab.connection, topic).values()) > 100, 60)
         lab.kill(1)
         lab.start(1)
 
@@ -277,7 +278,7 @@ def test_a_broker_that_dies_in_the_middle_makes_a_run_longer_and_loses_nothing(l
     frame = lab.measure(cases, runs=1, seconds=None)
     cutter.join(60)
     assert frame["records"].item() == 400
-    assert sum(look.end_offsets(lab.connection, topic).values()) == 440
+    assert sum(queries.end_offsets(lab.connection, topic).values()) == 440
     assert lab.nodes == {1: "running"}
 
 
@@ -301,7 +302,7 @@ def test_kafkas_own_tools_are_measured_beside_the_others(lab):
     assert row["records_per_second"] > 0
     assert row["p99_ms"] >= row["p50_ms"] >= 0
     # with as many before them, to warm up, within the same JVM
-    assert sum(look.end_offsets(lab.connection, topic).values()) == 800
+    assert sum(queries.end_offsets(lab.connection, topic).values()) == 800
     read = lab.measure({"Java": (java_consumer, lab.connection, topic, 500, {})}, runs=1)
     assert read["records"].item() >= 500
     assert math.isnan(read["client_cpu"].item())
@@ -310,14 +311,14 @@ def test_kafkas_own_tools_are_measured_beside_the_others(lab):
 def test_a_tool_that_fails_says_what_it_said(own_home):
     nobody = {"bootstrap_servers": "127.0.0.1:1"}
     with pytest.raises(LabError, match=r"(?s)has not measured anything.*ProducerPerformance"):
-        tools.producer(nobody, "measured", VALUES, acks="maybe")
+        perf_tools.producer(nobody, "measured", VALUES, acks="maybe")
 
 
 @pytest.mark.shares_a_lab
 def test_a_tool_that_finds_nothing_to_read_says_so(lab, monkeypatch):
-    monkeypatch.setattr(tools, "PATIENCE", 500)
+    monkeypatch.setattr(perf_tools, "PATIENCE", 500)
     with pytest.raises(LabError, match="has not measured anything"):
-        tools.consumer(lab.connection, lab.topic("empty"), 10)
+        perf_tools.consumer(lab.connection, lab.topic("empty"), 10)
 
 
 def test_the_tools_are_fetched_once_and_checked(own_home, tmp_path, monkeypatch):
@@ -337,5 +338,5 @@ def test_the_tools_are_fetched_once_and_checked(own_home, tmp_path, monkeypatch)
     monkeypatch.setattr(jars.KAFKA, "folder", lambda: tmp_path)
     monkeypatch.setattr(jars.KAFKA, "_fetch", fetch)
     with pytest.raises(LabError, match=r"kafka-tools.*not the file"):
-        tools.consumer({"bootstrap_servers": "127.0.0.1:1"}, "nothing", 1)
+        perf_tools.consumer({"bootstrap_servers": "127.0.0.1:1"}, "nothing", 1)
     assert asked == [tool.name]

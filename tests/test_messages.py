@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 from lab_env import messages
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 
 PACKAGE = Path(messages.__file__).parent.parent
 ENGLISH = messages.catalogue("en")

@@ -142,7 +142,7 @@ def lesson(number: str) -> dict[str, str]:
 def hints(number: str) -> dict[str, str]:
     """Return what the checks of a lesson say, by name."""
     (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
-    catalogue = ROOT / "lab_env" / "messages" / "en" / f"{path.stem[3:]}.toml"
+    catalogue = ROOT / "lab_env" / "messages" / "en" / "checks" / f"{path.stem[3:]}.toml"
     return tomllib.loads(catalogue.read_text(encoding="utf-8"))
 
 

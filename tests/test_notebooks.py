@@ -10,8 +10,8 @@ import notebook_rules
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lab_env import lessons
-from lab_env.errors import BadInputError
+from lab_env.course import lessons
+from lab_env.ground.errors import BadInputError
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -38,7 +38,7 @@ def test_lessons_are_numbered_from_00_without_a_gap():
 def test_the_lists_of_lessons_are_up_to_date():
     if FILES:
         stale = [str(file) for file in lessons.outdated(NOTEBOOKS)]
-        assert not stale, f"python -m lab_env.lessons brings these up to date: {stale}"
+        assert not stale, f"python -m lab_env.course.lessons brings these up to date: {stale}"
 
 
 def test_ruff_has_nothing_to_say_about_the_lessons():

@@ -7,7 +7,7 @@ from conftest import wait_until
 from driven import TOPIC, Drive
 
 from lab_env import Lab
-from lab_env.observation import look
+from lab_env.observation import queries
 
 ENDS = {(TOPIC, 0): 30, (TOPIC, 1): 20}
 
@@ -69,7 +69,7 @@ def test_a_share_group_and_one_of_the_new_protocol_are_there_for_all_who_look(ow
             assert sample.groups["crew"].state == "Stable"
             assert sample.groups["nobody"].state == "Dead"
             assert not sample.stale
-            found = look.groups(lab.connection)
+            found = queries.groups(lab.connection)
             assert found["crew"]["group_type"] == "share"
             assert found["crew"]["group_state"] == "Stable"
             assert found["gates"]["group_type"] == "consumer"

@@ -17,11 +17,13 @@ import yaml
 from botocore.exceptions import ClientError
 from conftest import wait_until
 
-from lab_env import Lab, aws, runner, storage
+from lab_env import Lab, aws
 from lab_env.aws import accounts
-from lab_env.clusters import compose, jars, supervisor
-from lab_env.errors import ClusterError, StorageError
+from lab_env.clusters import compose
+from lab_env.course import cleaning, runner
+from lab_env.ground.errors import ClusterError, StorageError
 from lab_env.kubernetes import kubeconfig, login
+from lab_env.processes import folders, jars, supervisor
 
 NOBODY, SECOND = 65534, 65533
 
@@ -59,7 +61,7 @@ def shared(open_place, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     home = open_place / "no-folder"
     home.touch()
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(home))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(home))
     return folder
 
 
@@ -82,8 +84,8 @@ def test_nothing_that_another_user_left_in_the_temporary_folder_is_run(shared, o
     proof = shared / "proof"
     for place in ("kafka-lab", f"kafka-lab-{os.geteuid()}"):
         does(evil(proof, f"{shared}/{place}/labs"))
-    assert storage.sweep() == []
-    assert storage.clean() == []
+    assert folders.sweep() == []
+    assert cleaning.clean() == []
     assert not proof.exists()
     for folder in shared.glob("*/labs/*"):
         assert supervisor.at_end(folder) == []
@@ -95,18 +97,18 @@ def test_a_home_that_another_user_filled_first_is_not_used(shared, open_place, m
     home = open_place / "home"
     home.mkdir()
     home.chmod(0o1777)
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(home))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(home))
     proof = shared / "proof"
     does(evil(proof, f"{home}/labs"))
-    assert storage.sweep() == []
+    assert folders.sweep() == []
     assert not proof.exists()
-    folder = storage.new_lab_folder()
+    folder = folders.new_lab_folder()
     assert folder.parent == shared / f"kafka-lab-{os.geteuid()}" / "labs"
     # and where names can be changed by everybody, not even an own folder is one's own for long
     shutil.rmtree(home / "labs")
-    assert storage.labs() == home / "labs"
+    assert folders.labs() == home / "labs"
     home.chmod(0o777)
-    assert storage.labs() == folder.parent
+    assert folders.labs() == folder.parent
 
 
 @as_root
@@ -117,7 +119,7 @@ def test_a_lab_does_not_move_into_a_folder_that_another_user_has_made_for_it(sha
     own = shared / f"kafka-lab-{os.geteuid()}"
     does(trap.format(own, mine))
     with pytest.raises(StorageError, match=rf"{own}.*another user.*KAFKA_LAB_HOME"):
-        storage.new_lab_folder()
+        folders.new_lab_folder()
     assert not list(mine.iterdir())
 
 
@@ -126,19 +128,19 @@ def test_a_folder_of_labs_is_its_users_alone(shared):
     own = shared / f"kafka-lab-{os.geteuid()}"
     (own / "labs").mkdir(parents=True)
     (own / "labs").chmod(0o777)
-    assert storage.new_lab_folder().parent == own / "labs"
+    assert folders.new_lab_folder().parent == own / "labs"
     assert {stat.S_IMODE(one.stat().st_mode) for one in (own, own / "labs")} == {0o700}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs no right for a link")
 def test_a_link_is_neither_a_lock_nor_a_lab(shared, tmp_path):
-    chosen, link = tmp_path / "chosen", storage.new_lab_folder().with_name("120000-a.lock")
+    chosen, link = tmp_path / "chosen", folders.new_lab_folder().with_name("120000-a.lock")
     link.symlink_to(chosen)
     assert supervisor.try_lock(link) is None
     assert not chosen.exists()
     (tmp_path / "kept" / "mine").mkdir(parents=True)
     link.with_name("120000-a").symlink_to(tmp_path / "kept")
-    assert storage.sweep() == []
+    assert folders.sweep() == []
     assert (tmp_path / "kept" / "mine").exists()
 
 
@@ -153,21 +155,21 @@ def test_a_lock_of_another_user_is_not_taken(shared):
 def test_programs_of_another_user_are_not_started(open_place, monkeypatch):
     home = open_place / "home"
     home.mkdir()
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(home))
-    assert storage.stranger(jars.folder()) is None
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(home))
+    assert folders.stranger(jars.folder()) is None
     jars.folder().mkdir(parents=True)
     os.chown(jars.folder(), NOBODY, NOBODY)
     with pytest.raises(StorageError, match=r"user nobody.*KAFKA_LAB_HOME"):
         jars.ensure(progress=False)
     os.chown(home, NOBODY, NOBODY)  # who names a home trusts its owner
-    assert storage.stranger(jars.folder()) is None
+    assert folders.stranger(jars.folder()) is None
 
 
 @as_root
 def test_a_list_of_what_exists_in_a_real_account_is_not_taken_from_another_user(
     open_place, monkeypatch
 ):
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(open_place / "home"))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(open_place / "home"))
     account = types.SimpleNamespace(_emulator=None, _profile="class")
     folder = accounts.Account._folder(account)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -300,7 +302,7 @@ class Student:
 
     def __init__(self, place: Path, user: int):
         packages = sysconfig.get_path("purelib")
-        project = Path(storage.__file__).parent.parent
+        project = Path(folders.__file__).parent.parent
         base = Path(sys.base_prefix)
         mounts = {
             base: place / "python",
@@ -318,7 +320,7 @@ class Student:
             "KAFKA_LAB_AOT": "off",  # not in a home that cannot be written
             "HOME": "/nonexistent",
             "TMPDIR": str(place / "tmp"),
-            storage.HOME_VARIABLE: str(place / "home"),
+            folders.HOME_VARIABLE: str(place / "home"),
         }
         words = " ".join([*another(user), str(python), "-c", '"$0"'])
         self.process = subprocess.Popen(

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from lab_env import doctor, packages
+from lab_env.course import doctor
+from lab_env.ground import packages
 
 LAB = "from lab_env import Lab; Lab('embedded')"
 
@@ -46,7 +47,7 @@ def test_a_file_beside_the_notebook_that_hides_a_package_is_named_before_java_st
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("flights = 263\n")
     told = started(tmp_path)
-    assert told.startswith("lab_env.errors.PackageError: ")
+    assert told.startswith("lab_env.ground.errors.PackageError: ")
     assert str(tmp_path / file) in told
     assert "another name" in told
 
@@ -78,7 +79,7 @@ def test_python_without_asserts_is_told_before_java_starts(tmp_path):
 def test_files_that_hide_nothing_are_let_be(tmp_path):
     (tmp_path / "topics.py").write_text("")
     (tmp_path / "kafka").mkdir()  # a folder with data: Python prefers the package
-    code = "from lab_env import packages; packages.check(); print('fine')"
+    code = "from lab_env.ground import packages; packages.check(); print('fine')"
     assert started(tmp_path, code) == "fine\n"
 
 
@@ -95,7 +96,7 @@ def test_a_home_that_cuts_javas_class_path_is_told_before_anything_is_fetched(tm
 def judged(place, check, **variables):
     """Return what a check of the doctor finds in a process of its own: (good, what, remedy)."""
     code = (
-        "import json; from lab_env import doctor; "
+        "import json; from lab_env.course import doctor; "
         f"print(json.dumps([list(row) for row in doctor.{check}()]))"
     )
     import json

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from lab_env import runner
+from lab_env.course import runner
 
 
 def test_runs_of_one_lesson_in_one_folder_keep_a_page_each(tmp_path):

@@ -7,14 +7,15 @@ import time
 
 import pytest
 
-from lab_env import patience, service, steps
-from lab_env.checks import settling
-from lab_env.errors import ServiceError
+from lab_env.checks import evidence
 from lab_env.flights import replay
-from lab_env.journal import Journal
-from lab_env.patience import Patience
-from lab_env.reports import Reports
-from lab_env.service import Services
+from lab_env.ground import patience, steps
+from lab_env.ground.errors import ServiceError
+from lab_env.ground.journal import Journal
+from lab_env.ground.patience import Patience
+from lab_env.ground.reports import Reports
+from lab_env.processes import services as service_module
+from lab_env.processes.services import Services
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -29,7 +30,7 @@ def services(tmp_path):
 @pytest.fixture
 def hasty(monkeypatch):
     """Shorten what counts as quiet, so that no test has to wait for as long as a student would."""
-    monkeypatch.setattr(service, "QUIET", 4.0)
+    monkeypatch.setattr(service_module, "QUIET", 4.0)
     monkeypatch.setattr(patience, "TELL", 1.0)
 
 
@@ -58,8 +59,8 @@ def test_join_waits_longer_than_its_bound_for_a_replay_whose_end_is_known(
     publisher = services.start(publish, 80, 10)
     while publisher._run.begun is None:
         time.sleep(0.05)
-    monkeypatch.setattr(service, "TIMES", 1)
-    monkeypatch.setattr(service, "BEGIN_SECONDS", 0.0)
+    monkeypatch.setattr(service_module, "TIMES", 1)
+    monkeypatch.setattr(service_module, "BEGIN_SECONDS", 0.0)
     publisher.join()
 
 
@@ -78,10 +79,10 @@ def test_join_gives_up_what_does_not_move_and_says_how_far_it_came(services, has
 
 
 def test_join_of_a_service_that_reports_for_ever_comes_to_an_end(services, hasty, monkeypatch):
-    monkeypatch.setattr(service, "TIMES", 1)
+    monkeypatch.setattr(service_module, "TIMES", 1)
     endless = services.start(counts_for_ever)
     endless.first("number")
-    monkeypatch.setattr(service, "BEGIN_SECONDS", 0.0)
+    monkeypatch.setattr(service_module, "BEGIN_SECONDS", 0.0)
     with pytest.raises(ServiceError, match="still running"):
         endless.join()
 
@@ -170,7 +171,7 @@ def clock(monkeypatch):
             self.now += seconds
 
     made = Clock()
-    for module in (patience, settling):
+    for module in (patience, evidence):
         monkeypatch.setattr(module, "time", made)
     made.monotonic = lambda: made.now
     return made
@@ -205,9 +206,9 @@ def test_a_check_that_looks_slowly_does_not_take_a_pause_for_the_end(clock):
         clock.sleep(2.0)
         return min(int(clock.now / 4), 5)
 
-    assert settling.settle(read, lambda _: 1.0, most=20) == (5, True)
+    assert evidence.settle(read, lambda _: 1.0, most=20) == (5, True)
 
 
 def test_a_check_waits_while_the_work_goes_on(clock):
-    assert settling.until(lambda: clock.now > 25, 10, moves=lambda: int(clock.now / 5))
-    assert not settling.until(lambda: clock.now > 100, 10)
+    assert evidence.until(lambda: clock.now > 25, 10, moves=lambda: int(clock.now / 5))
+    assert not evidence.until(lambda: clock.now > 100, 10)

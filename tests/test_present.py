@@ -9,9 +9,9 @@ from lesson import NOTEBOOKS
 from playwright.sync_api import sync_playwright
 from slides import Look, Presenter
 
-from lab_env import cli, lessons, presenting
-from lab_env.errors import BadInputError
-from lab_env.figures import size
+from lab_env.course import cli, lessons, presenting
+from lab_env.figures.engine import size
+from lab_env.ground.errors import BadInputError
 
 PRESENTED = ["03", "05"]
 SIZES = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})

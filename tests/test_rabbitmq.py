@@ -11,8 +11,9 @@ import psutil
 import pytest
 from conftest import wait_until
 
-from lab_env import Lab, flights, rabbitmq
-from lab_env.errors import BadInputError, BrokerError
+from lab_env import Lab, flights
+from lab_env.around import rabbitmq
+from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.spring import app as spring_app
 from lab_env.spring import yaml as spring_yaml
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import lab_env
-from lab_env.cli import lab
+from lab_env.course.cli import lab
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,11 +11,11 @@ from conftest import wait_until
 from kafka import KafkaProducer
 
 from lab_env import Lab
-from lab_env.errors import BadInputError, ClosedError
-from lab_env.forwarding import Forward
-from lab_env.journal import Journal
-from lab_env.repeating import Repeats
-from lab_env.reports import Reports
+from lab_env.around.port_forward import Forward
+from lab_env.ground.errors import BadInputError, ClosedError
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
+from lab_env.processes.control_loop import Repeats
 
 # -- a loop -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 
 from lab_env import Lab
-from lab_env.errors import BadInputError, BrokerError
+from lab_env.ground.errors import BadInputError, BrokerError
 
 pytestmark = pytest.mark.shares_a_lab
 MOVED_SECONDS = 8.0  # a bound against hanging: calm, it takes 2 to 3

@@ -8,8 +8,8 @@ import cloudpickle
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from lab_env.ground.secrets import Secret
 from lab_env.lab import librdkafka
-from lab_env.secret import Secret
 
 WORD = "kept-to-ourselves"
 CONNECTION = {

@@ -21,10 +21,10 @@ import warnings
 import psutil
 import pytest
 
-from lab_env.errors import BadInputError, ClosedError, ServiceError
-from lab_env.journal import Journal
-from lab_env.reports import Reports
-from lab_env.service import Fleet, Services
+from lab_env.ground.errors import BadInputError, ClosedError, ServiceError
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
+from lab_env.processes.services import Fleet, Services
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -649,9 +649,9 @@ def test_kafka_is_quiet_and_logging_goes_to_the_log(services, capfd):
 
 NOTEBOOK = """
 import os, signal, sys, time
-from lab_env.journal import Journal
-from lab_env.reports import Reports
-from lab_env.service import Services
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
+from lab_env.processes.services import Services
 
 def endless(service):
     service.report(began=True)

@@ -11,11 +11,11 @@ import pytest
 from conftest import ours
 from test_service import alive, function, until
 
-from lab_env import limits
-from lab_env.errors import ServiceError
-from lab_env.journal import Journal
-from lab_env.reports import Reports
-from lab_env.service import Services
+from lab_env.ground import limits
+from lab_env.ground.errors import ServiceError
+from lab_env.ground.journal import Journal
+from lab_env.ground.reports import Reports
+from lab_env.processes.services import Services
 
 pytestmark = [
     pytest.mark.usefixtures("programs"),
@@ -94,9 +94,9 @@ def test_a_child_ends_with_the_notebook(tmp_path, how):
         [sys.executable, "-c", textwrap.dedent(f"""
             import subprocess, time
             from pathlib import Path
-            from lab_env.journal import Journal
-            from lab_env.reports import Reports
-            from lab_env.service import Services
+            from lab_env.ground.journal import Journal
+            from lab_env.ground.reports import Reports
+            from lab_env.processes.services import Services
             def parent(service):
                 service.report(child=subprocess.Popen(["sleep", "321"]).pid)
                 while service.wait(0.05):

@@ -116,11 +116,10 @@ def test_what_is_recorded_is_of_files_and_sizes_that_there_are():
 
 
 def test_a_test_without_kafka_finds_none_and_can_fetch_none(empty_home):
-    from lab_env import storage
-    from lab_env.clusters import jars
-    from lab_env.errors import DownloadError
+    from lab_env.ground.errors import DownloadError
+    from lab_env.processes import folders, jars
 
-    assert storage.home() == empty_home
+    assert folders.home() == empty_home
     with pytest.raises(DownloadError):
         jars.ensure(progress=False)
 

@@ -20,11 +20,13 @@ from kafka import KafkaConsumer, KafkaProducer
 from secure import shared_cluster
 
 from lab_env import Lab, flights, spring
-from lab_env.clusters import embedded, engine, jars
-from lab_env.errors import BadInputError, DownloadError, ServiceError
+from lab_env.clusters import docker_cli
+from lab_env.ground import loopback
+from lab_env.ground.errors import BadInputError, DownloadError, ServiceError
+from lab_env.processes import jars
 from lab_env.spring import SpringFleet
 from lab_env.spring import app as spring_app
-from lab_env.spring import said as spring_said
+from lab_env.spring import log_diagnosis as spring_said
 from lab_env.spring import yaml as spring_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -145,9 +147,9 @@ def test_maven_builds_it_and_its_own_tests_pass_on_this_broker(project):
 @TESTS_TIMEOUT
 @pytest.mark.shares_a_lab
 def test_as_containers_it_shares_a_group_and_is_seen_from_here(project, temurin):
-    port = embedded.free_ports(1)[0]
+    port = loopback.free_ports(1)[0]
     files = [project / "docker-compose.yml", project / "deploy" / "compose" / "airport.yml"]
-    compose = engine.Project(f"airport-{port}", files, {"KAFKA_PORT": str(port)})
+    compose = docker_cli.Project(f"airport-{port}", files, {"KAFKA_PORT": str(port)})
     assert compose.configuration()["services"].keys() == {"kafka", "airport"}
     try:
         compose.asked("up", "--build", "--wait", "--scale", "airport=2", seconds=240)
@@ -573,7 +575,7 @@ def test_a_port_that_is_taken_is_told_before_and_by_spring_itself(lab):
     with pytest.raises(ServiceError, match=f"something else listens on port {first.port}"):
         lab.spring(yaml, name="second", **{"server.port": first.port})
     first.stop()
-    port = embedded.free_ports(1)[0]
+    port = loopback.free_ports(1)[0]
     third = lab.spring(yaml + f"server.port: {port}\n", name="third")
     assert third.port == port
     third.stop()

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from conftest import javas, lab_folders, wait_until
 
-from lab_env import Lab, storage
-from lab_env.clusters import embedded, jars
-from lab_env.errors import DownloadError, StorageError
+from lab_env import Lab
+from lab_env.clusters import node, training
+from lab_env.ground.errors import DownloadError, StorageError
+from lab_env.processes import folders, jars
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 
@@ -78,7 +79,7 @@ def mirror(own_home, monkeypatch):
 def fresh(own_home, tmp_path, monkeypatch, mirror):
     """A home with nothing in it; the mirror serves from the tests' own home."""
     home = tmp_path / "fresh"
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(home))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(home))
     return home
 
 
@@ -204,7 +205,7 @@ def test_interrupt_during_the_download(fresh, mirror):
 def test_two_starters_fill_one_cache_and_fetch_each_jar_once(fresh, mirror):
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", "from lab_env.clusters import jars; jars.ensure()"],
+            [sys.executable, "-c", "from lab_env.processes import jars; jars.ensure()"],
             stdout=subprocess.DEVNULL,
         )
         for _ in range(2)
@@ -275,7 +276,7 @@ def test_a_home_that_is_a_file_says_what_to_do(fresh, monkeypatch):
 def test_a_path_with_spaces_and_umlauts(own_home, tmp_path, monkeypatch):
     home = tmp_path / "Jürgen Müller, ключ 日本"
     shutil.copytree(jars.jar_folder(), home / "kafka" / jars.key() / "jars")
-    monkeypatch.setenv(storage.HOME_VARIABLE, str(home))
+    monkeypatch.setenv(folders.HOME_VARIABLE, str(home))
     monkeypatch.setenv("LC_ALL", "C")
     with Lab() as lab:
         assert str(home) in str(lab._cluster.folder)
@@ -288,18 +289,18 @@ def test_a_path_with_spaces_and_umlauts(own_home, tmp_path, monkeypatch):
 @pytest.fixture
 def own_aot(own_home, tmp_path, monkeypatch):
     """A home with the real jars and an AOT cache that the test may damage."""
-    good = embedded.aot_cache()
+    good = training.aot_cache()
     assert good.exists()
     mine = tmp_path / "cache.aot"
     shutil.copy(good, mine)
-    monkeypatch.setattr(embedded, "aot_cache", lambda: mine)
+    monkeypatch.setattr(training, "aot_cache", lambda: mine)
     return mine
 
 
 def aot_is_loaded(lab: Lab) -> bool:
     """Return whether the broker's JVM runs with the AOT cache mapped."""
     maps = Path(f"/proc/{lab._cluster.pids[1]}/maps")
-    return str(embedded.aot_cache()) in maps.read_text()
+    return str(training.aot_cache()) in maps.read_text()
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
@@ -318,7 +319,7 @@ def test_the_aot_cache_is_used(own_aot):
     ids=["truncated", "of another Java", "empty"],
 )
 def test_an_aot_cache_that_does_not_fit_is_thrown_away(own_aot, damage, monkeypatch):
-    monkeypatch.setattr(embedded, "train", lambda *args, **kwargs: None)
+    monkeypatch.setattr(training, "train", lambda *args, **kwargs: None)
     damage(own_aot)
     with Lab() as lab:
         lab.topic("t")
@@ -332,7 +333,7 @@ def test_the_cache_is_made_in_the_background_and_never_in_close(own_aot):
         wait_until(own_aot.exists, 120)
     own_aot.unlink()
     lab = Lab()
-    wait_until(lambda: list(storage.labs().glob("*/training")), 60)
+    wait_until(lambda: list(folders.labs().glob("*/training")), 60)
     lab.close()  # in the middle of it
     wait_until(lambda: not lab._cluster._training.is_alive(), 10)
     assert not own_aot.exists()
@@ -343,9 +344,10 @@ def test_a_notebook_killed_while_the_cache_is_made_leaves_nothing(own_home):
         [
             sys.executable,
             "-c",
-            "from lab_env.clusters import embedded, jars\n"
-            "embedded.aot_cache = lambda: jars.folder() / 'none.aot'\n"
-            "embedded.train()",
+            "from lab_env.clusters import training\n"
+            "from lab_env.processes import jars\n"
+            "training.aot_cache = lambda: jars.folder() / 'none.aot'\n"
+            "training.train()",
         ],
         stdout=subprocess.PIPE,
     )
@@ -363,7 +365,7 @@ def test_a_new_disk_has_the_feature_levels_that_kafkas_own_tool_gives(filled, tm
     spec = importlib.util.spec_from_file_location("make_kafka_lock", script)
     maker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(maker)
-    ours, theirs = embedded.CHECKPOINT.read_bytes(), maker.format_disk(tmp_path).read_bytes()
+    ours, theirs = node.CHECKPOINT.read_bytes(), maker.format_disk(tmp_path).read_bytes()
 
     def levels(checkpoint):
         return re.findall(rb"([a-z.]+\.version)\x00(.)", checkpoint)

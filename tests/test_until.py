@@ -6,10 +6,11 @@ from contextlib import closing
 import pytest
 from kafka import KafkaProducer
 
-from lab_env import Lab, patience
+from lab_env import Lab
 from lab_env import lab as lab_module
-from lab_env.errors import BrokerError
-from lab_env.observation import look
+from lab_env.ground import patience
+from lab_env.ground.errors import BrokerError
+from lab_env.observation import queries
 
 pytestmark = pytest.mark.shares_a_lab
 
@@ -87,7 +88,7 @@ def filled(lab) -> str:
 
 def test_records_are_read_as_long_as_they_come(lab, filled):
     count = 0
-    for _ in look.raw(lab.connection, filled, seconds=1):
+    for _ in queries.raw(lab.connection, filled, seconds=1):
         count += 1
         time.sleep(0.002)  # 4 s in all: a reader that is slow is no reason to stop
     assert count == 2000
@@ -98,7 +99,7 @@ def test_records_that_do_not_come_are_given_up_with_how_far_it_came(lab, filled,
 
     monkeypatch.setattr(KafkaConsumer, "poll", lambda self, **_: time.sleep(0.2) or {})
     with pytest.raises(BrokerError, match="after 0 of about 2,000, no further one came for 1 s"):
-        list(look.raw(lab.connection, filled, seconds=1))
+        list(queries.raw(lab.connection, filled, seconds=1))
 
 
 def test_records_are_asked_for_again_where_an_answer_was_lost(lab, filled, monkeypatch):

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 from test_interrupted import interrupted
 
-from lab_env import lab, notices, waiting
-from lab_env.clusters import embedded
-from lab_env.journal import Journal
-from lab_env.waiting import Progress, ProgressLine, signs_of, whole
+from lab_env import lab
+from lab_env.clusters import node
+from lab_env.ground import notices, waiting
+from lab_env.ground.journal import Journal
+from lab_env.ground.waiting import Progress, ProgressLine, signs_of, whole
 
 
 @pytest.fixture
@@ -122,12 +123,12 @@ def test_the_last_lines_of_a_log_show_the_reason_and_no_warnings_of_the_jvm(tmp_
         "WARNING: A terminally deprecated method in sun.misc.Unsafe has been called\n"
         "WARNING: sun.misc.Unsafe::arrayBaseOffset will be removed in a future release\n"
     )
-    told = embedded.last_lines([log, console], 4, {log: len(before)})
+    told = node.last_lines([log, console], 4, {log: len(before)})
     assert len(told) == 4
     assert "fatal exception" in told[0]
     assert "BindException" in told[1]
     assert told[2:] == [f"12:00:02,00{n} INFO shutting down {n} (Server)" for n in (7, 8)]
-    assert "shutting down 5" in embedded.last_lines([log, console], 4)[0]  # as it is written
+    assert "shutting down 5" in node.last_lines([log, console], 4)[0]  # as it is written
 
 
 def test_without_a_loopback_the_lab_says_so_before_it_waits(tmp_path):

@@ -5,7 +5,7 @@ from conftest import wait_until
 from driven import GROUP, TOPIC, Drive
 
 from lab_env import Lab
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 from lab_env.observation.observer import Observer
 
 ENDS = {(TOPIC, 0): 40}

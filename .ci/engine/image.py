@@ -11,7 +11,7 @@ the project's lock, and Debian's busybox-static.
 
 from tree import image
 
-from lab_env.clusters import jars
+from lab_env.processes import jars
 
 IMAGE = "apache/kafka:4.3.1"
 USER = 1000  # the official image's appuser

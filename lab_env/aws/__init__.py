@@ -21,7 +21,7 @@ confirmed. The parts:
 from lab_env.aws.accounts import Account, account
 from lab_env.aws.costs import INSTANCES
 from lab_env.aws.files import policy, step, task_definition, user_data
-from lab_env.aws.leftovers import practice
+from lab_env.aws.practice_account import practice
 
 __all__ = [
     "INSTANCES",

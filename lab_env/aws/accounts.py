@@ -9,20 +9,20 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import storage
 from lab_env.aws import cleaning, costs, inventory, keys, plan
 from lab_env.aws.emulator import Emulator
-from lab_env.aws.hooks import Hooks, Ledger, Note
+from lab_env.aws.errors import AccountError, told
+from lab_env.aws.hooks import CreatedLog, Hooks, Note
 from lab_env.aws.inventory import TAG, Thing
-from lab_env.aws.trouble import AccountError, told
-from lab_env.errors import BadInputError, ClosedError, StorageError
-from lab_env.journal import Journal
+from lab_env.ground.errors import BadInputError, ClosedError, StorageError
+from lab_env.ground.journal import Journal
 from lab_env.messages import say
+from lab_env.processes import folders
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lab_env.figures.account import AccountPicture
+    from lab_env.aws.picture import AccountPicture
 
 WHERE, PROFILE, OWNER = "AWS_LAB", "AWS_PROFILE", "AWS_LAB_OWNER"
 REGION = costs.REGION
@@ -89,7 +89,7 @@ class Account:
             raise
         emulator = self._emulator
         file = None if emulator else self._folder() / "created.jsonl"
-        self._ledger = Ledger(file)
+        self._ledger = CreatedLog(file)
         gone = (lambda: False) if emulator is None else (lambda: not emulator.alive)
         self.hooks = Hooks(self.region, self._ledger, self.real, gone)
         self.hooks.register(self._session._session)
@@ -217,17 +217,17 @@ class Account:
         if self._emulator is not None:
             return self._emulator.folder
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self._profile}")
-        folder = storage.home() / "aws" / plain
+        folder = folders.home() / "aws" / plain
         # what stands there is deleted in the account, and what lies there are keys
-        if storage.make_private(folder.parent) and storage.make_private(folder):
+        if folders.make_private(folder.parent) and folders.make_private(folder):
             return folder
         others = any(
-            os.path.lexists(one) and not storage.is_own(one) for one in (folder.parent, folder)
+            os.path.lexists(one) and not folders.is_own(one) for one in (folder.parent, folder)
         )
         raise StorageError(
             "storage.not_yours" if others else "storage.not_writable",
             folder=folder,
-            variable=storage.HOME_VARIABLE,
+            variable=folders.HOME_VARIABLE,
         )
 
     def boundary(self) -> dict[str, str]:
@@ -347,8 +347,8 @@ class Account:
         Raises:
             AccountError: the account does not answer.
         """
+        from lab_env.aws.picture import Stand
         from lab_env.aws.watch import Watch
-        from lab_env.figures.account import Stand
 
         if "stand" not in self._parts:
             self._watch = Watch(self.look, self.hooks.changed, self.journal, self.real)

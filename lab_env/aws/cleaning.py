@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from lab_env.aws import inventory, trouble
+from lab_env.aws import errors, inventory
 from lab_env.aws.inventory import Client, Thing
-from lab_env.patience import Patience
+from lab_env.ground.patience import Patience
 
 DEADLINE_EMBEDDED, DEADLINE_REAL = 15.0, 300.0  # s; a real instance takes a minute to end
 TICK_EMBEDDED, TICK_REAL = 0.2, 5.0
@@ -80,7 +80,7 @@ def _delete(client: Client, thing: Thing) -> str:
         if any(word in error.response["Error"]["Code"] for word in GONE):
             return ""
         return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
-    except trouble.AccountError as error:
+    except errors.AccountError as error:
         if error.key != "aws.forbidden":
             raise
         return str(error)

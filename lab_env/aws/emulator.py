@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from lab_env import storage
 from lab_env.aws import serve
-from lab_env.aws.trouble import AccountError
-from lab_env.clusters.supervised import Supervised
-from lab_env.waiting import Progress, signs_of
+from lab_env.aws.errors import AccountError
+from lab_env.ground.waiting import Progress, signs_of
+from lab_env.processes import folders
+from lab_env.processes.supervisor_client import Supervised
 
 NAME = "aws"
 LAST_BYTES = 600  # of its log, in an error
@@ -28,10 +28,10 @@ class Emulator:
     """
 
     def __init__(self):
-        storage.sweep()
+        folders.sweep()
         self._exit: str | None = None
         self._pid: int | None = None
-        self._supervised = Supervised(storage.new_lab_folder(), self._on_event)
+        self._supervised = Supervised(folders.new_lab_folder(), self._on_event)
         self.folder = self._supervised.folder
         try:
             self.endpoint = f"http://127.0.0.1:{self._start()}"

@@ -7,8 +7,8 @@ import re
 import tarfile
 from pathlib import Path
 
-from lab_env.errors import BadInputError
-from lab_env.project import file
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.project import file
 
 MOST_BYTES = 16_384  # of user data, before AWS encodes it
 PLACE = "deploy/aws"

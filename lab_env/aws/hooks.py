@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lab_env.aws import plan, trouble
-from lab_env.aws.trouble import AccountError
-from lab_env.secret import Secret
+from lab_env.aws import errors, plan
+from lab_env.aws.errors import AccountError
+from lab_env.ground.secrets import Secret
 
 LOOKING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate")
 
@@ -21,7 +21,7 @@ class Note(NamedTuple):
     region: str
 
 
-class Ledger:
+class CreatedLog:
     """What was created through an account's clients, tagged or not; on disk if it has a file.
 
     Args:
@@ -106,7 +106,7 @@ class Hooks:
         gone: returns whether the embedded account's process has ended.
     """
 
-    def __init__(self, region: str, ledger: Ledger, real: bool, gone: Callable[[], bool]):
+    def __init__(self, region: str, ledger: CreatedLog, real: bool, gone: Callable[[], bool]):
         self.region, self.ledger = region, ledger
         self.changed = threading.Event()  # set when a call may have changed what exists
         self._real, self._gone = real, gone
@@ -135,7 +135,7 @@ class Hooks:
             self.changed.set()
 
     def _refused(self, operation: str, error: dict) -> None:
-        key = trouble.KEYS.get(error.get("Code", ""))
+        key = errors.KEYS.get(error.get("Code", ""))
         if key:
             why = error.get("Message", "")
             raise AccountError(key, call=operation, why=why, region=self.region)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from lab_env.aws import costs
-from lab_env.aws.trouble import told
+from lab_env.aws.errors import told
 
 TAG = "kafka-lab"
 ROLES = f"/{TAG}/"  # the path of the lesson's roles

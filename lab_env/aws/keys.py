@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from lab_env.aws.trouble import AccountError
-from lab_env.secret import plain
+from lab_env.aws.errors import AccountError
+from lab_env.ground.secrets import plain
 
 MODE = 0o600  # ssh refuses a key that others can read
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lab_env.aws.inventory import Thing
-from lab_env.errors import LabError
-from lab_env.journal import Journal
+from lab_env.ground.errors import LabError
+from lab_env.ground.journal import Journal
 
 LOOK_EMBEDDED, LOOK_REAL = 2.0, 20.0  # s between looks when nothing was called
 SOON = 0.3  # s from a call that changes something to the look

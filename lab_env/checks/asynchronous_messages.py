@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import settle, start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import settle, start_seconds
-from lab_env.errors import BadInputError
-from lab_env.observation import look
+from lab_env.ground.errors import BadInputError
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -31,7 +31,7 @@ def answered(lab, requests_topic: str, reply_topics: Sequence[str]) -> Result:
     Returns:
         Passed, or the first thing that is wrong.
     """
-    requests = look.records(lab.connection, requests_topic)
+    requests = queries.records(lab.connection, requests_topic)
     asked = {
         headers[ID]: headers[REPLY_TO]
         for headers in requests["headers"]
@@ -44,12 +44,12 @@ def answered(lab, requests_topic: str, reply_topics: Sequence[str]) -> Result:
         return [
             (topic, headers, value)
             for topic in reply_topics
-            for headers, value in _pairs(look.records(lab.connection, topic))
+            for headers, value in _pairs(queries.records(lab.connection, topic))
         ]
 
     # as many replies as requests, right or wrong: no need to wait for more than a second one
     found = _when_settled(lab, replies, lambda rows: len(rows) >= len(asked))
-    strays = len(look.records(lab.connection, requests_topic)) - len(asked)
+    strays = len(queries.records(lab.connection, requests_topic)) - len(asked)
     return _grade(found, asked, strays)
 
 
@@ -105,7 +105,7 @@ def announced(lab, topic: str, service, n: int) -> Result:
     if not hasattr(service, "first"):
         raise BadInputError("asynchronous_messages.no_service", got=type(service).__name__)
     said = service.first("sent", seconds=0)  # of this run, not of an earlier one
-    values = [str(value) for value in look.records(lab.connection, topic)["value"]]
+    values = [str(value) for value in queries.records(lab.connection, topic)["value"]]
     there, different = len(values), len(set(values))
 
     def wrong(key: str) -> Result:

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab_env.aws import costs, inventory
-from lab_env.aws.leftovers import FORGOTTEN_GIB, KEPT
-from lab_env.aws.trouble import told
+from lab_env.aws.errors import told
+from lab_env.aws.practice_account import FORGOTTEN_GIB, KEPT
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.messages import say
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds, until
-from lab_env.observation import look
+from lab_env.ground.patience import Patience
+from lab_env.observation import queries
 from lab_env.observation.groups import DEAD, describe
-from lab_env.patience import Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -65,7 +65,7 @@ def divided(
     ends: dict[str, dict[int, int]] = {}
 
     def is_whole() -> bool:
-        ends.update({topic: look.end_offsets(lab.connection, topic) for topic in topics})
+        ends.update({topic: queries.end_offsets(lab.connection, topic) for topic in topics})
         return all(sum(map(len, ends.values())) == sum(shares) for shares in wanted.values())
 
     until(is_whole, TOLD_SECONDS)
@@ -117,7 +117,7 @@ def _nobody(lab: "Lab", topics: list[str], wanted: dict, one: Found, values: dic
     """Return what to say of a group without a member."""
     others = {
         name
-        for name, group in look.groups(lab.connection).items()
+        for name, group in queries.groups(lab.connection).items()
         if name not in wanted and any(_owns(member, topics) for member in group["members"])
     }
     if others:

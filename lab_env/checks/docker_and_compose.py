@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab_env.checks.result import Result, graded, not_here, not_yet, passed
-from lab_env.errors import BrokerError
-from lab_env.observation import look
-from lab_env.patience import Patience
+from lab_env.ground.errors import BrokerError
+from lab_env.ground.patience import Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
-    from lab_env.containers import Project
+    from lab_env.around.containers import ComposeProject
     from lab_env.lab import Lab
 
 JOIN_SECONDS = 15.0  # for a container to begin, and to join
@@ -30,7 +30,7 @@ def _wrong(key: str, **found: object) -> Result:
 
 
 def _needs_engine() -> Result | None:
-    from lab_env import containers
+    from lab_env.around import containers
 
     if why := containers.unavailable():
         return not_here("docker_and_compose.needs_engine", why=why)
@@ -41,7 +41,9 @@ def _needs_engine() -> Result | None:
 
 
 @graded
-def service_joins(lab: "Lab", compose: "Project", name: str, topic: str, group: str) -> Result:
+def service_joins(
+    lab: "Lab", compose: "ComposeProject", name: str, topic: str, group: str
+) -> Result:
     """Check that a service of a Compose project has joined a group from its container.
 
     Args:
@@ -117,9 +119,9 @@ class _Container(NamedTuple):
     addresses: frozenset[str]
 
 
-def _containers(compose: "Project") -> list[_Container]:
-    from lab_env import containers
-    from lab_env.clusters.engine import PROJECT_LABEL
+def _containers(compose: "ComposeProject") -> list[_Container]:
+    from lab_env.around import containers
+    from lab_env.clusters.docker_cli import PROJECT_LABEL
 
     label = f"{PROJECT_LABEL}={compose.name}"
     told = containers.engine().get("/containers/json", all="true", filters={"label": [label]})
@@ -138,12 +140,12 @@ def _containers(compose: "Project") -> list[_Container]:
     ]
 
 
-def _wrong_group(lab: "Lab", compose: "Project", found: dict) -> Result | None:
+def _wrong_group(lab: "Lab", compose: "ComposeProject", found: dict) -> Result | None:
     """Wait until the group has a member that comes from a container of the service."""
     wait, gone = Patience(JOIN_SECONDS, pause=0.3), Patience(CALM_SECONDS, pause=0.3)
     while True:
         own = [one for one in _containers(compose) if one.service == found["name"]]
-        group = look.groups(lab.connection).get(found["group"]) or {}
+        group = queries.groups(lab.connection).get(found["group"]) or {}
         members = group.get("members") or ()
         hosts = {str(member["client_host"]).lstrip("/") for member in members}
         if any(one.addresses & hosts for one in own):
@@ -162,7 +164,7 @@ def _wrong_group(lab: "Lab", compose: "Project", found: dict) -> Result | None:
 
 
 def _last_line(container: _Container) -> str:
-    from lab_env import containers
+    from lab_env.around import containers
 
     words = {"stdout": "true", "stderr": "true", "tail": "1"}
     return containers.engine().get(f"/containers/{container.id}/logs", **words).strip() or "-"
@@ -331,8 +333,8 @@ def _wrong_memory(file: _File) -> Result | None:
 
 def _wrong_life(text: str) -> Result | None:
     """Start the file in a project of its own, and send a record there and back."""
-    from lab_env import containers
-    from lab_env.clusters import ready
+    from lab_env.around import containers
+    from lab_env.clusters import readiness
 
     compose = containers.project("mended")
     try:
@@ -346,7 +348,7 @@ def _wrong_life(text: str) -> Result | None:
             return _wrong("mended_dead", why=said)
         connection = {"bootstrap_servers": [compose.address], "bootstrap_timeout_ms": 5000}
         try:
-            ready.round_trip(connection, brokers=1, seconds=TRIP_SECONDS)
+            readiness.round_trip(connection, brokers=1, seconds=TRIP_SECONDS)
         except BrokerError:
             return _wrong("mended_no_trip", address=compose.address)
     finally:

@@ -4,9 +4,9 @@ import contextlib
 import math
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import until
-from lab_env.observation import look
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,7 +294,7 @@ def _wrong_roll(lab: "Lab", members, found: dict) -> Result | None:
         if not back:
             there = _names(_now(lab, topic, group)[1].members)
             return _wrong("load_not_back", name=service.name, there=there, **found)
-    ends = look.end_offsets(lab.connection, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     return _wrong_outcome(lab, ends, found)
 
 

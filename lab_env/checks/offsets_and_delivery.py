@@ -4,12 +4,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds
-from lab_env.journal import Mark
+from lab_env.ground.journal import Mark
+from lab_env.ground.patience import TIMES, Patience
 from lab_env.messages import say
-from lab_env.observation import look
-from lab_env.patience import TIMES, Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
             object whose ``count`` it is.
         group: real name of the group that counts.
     """
-    values = [v for v in look.records(lab.connection, topic)["value"] if isinstance(v, dict)]
+    values = [v for v in queries.records(lab.connection, topic)["value"] if isinstance(v, dict)]
     flights = {value["id"]: value["carrier"] for value in values}
     found = {"topic": topic, "totals": totals, "group": group, "flights": len(flights)}
     if not flights:
@@ -96,8 +96,8 @@ def _moments(lab: "Lab", cuts: Mark, name: str) -> int:
 
 def _behind(lab: "Lab", topic: str, group: str) -> dict[int, int]:
     """Return by partition how many records the group has not committed."""
-    ends = look.end_offsets(lab.connection, topic)
-    committed = look.committed(lab.connection, group, topic)
+    ends = queries.end_offsets(lab.connection, topic)
+    committed = queries.committed(lab.connection, group, topic)
     return {partition: end - committed.get(partition, 0) for partition, end in ends.items()}
 
 
@@ -119,7 +119,7 @@ def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, i
     wait = Patience(LATE_SECONDS, pause=0.2, most=TIMES * LATE_SECONDS)
     while True:
         told: dict[str, int] = {}
-        for row in look.records(connection, totals).itertuples():
+        for row in queries.records(connection, totals).itertuples():
             count = row.value.get("count") if isinstance(row.value, dict) else row.value
             if type(count) is not int or not isinstance(row.key, str):
                 return {}, f"{row.key!r}: {row.value!r}"[:80]
@@ -133,7 +133,7 @@ def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, i
 def _is_open(lab: "Lab", topic: str) -> bool:
     """Return whether a transaction that nobody has ended hides records."""
     levels = ({"isolation_level": f"read_{level}"} for level in ("committed", "uncommitted"))
-    stable, all_ = (look.end_offsets(lab.connection | level, topic) for level in levels)
+    stable, all_ = (queries.end_offsets(lab.connection | level, topic) for level in levels)
     return stable != all_
 
 
@@ -169,14 +169,14 @@ def set_back(lab: "Lab", topic: str, group: str, local: str) -> Result:
     import pandas as pd
 
     found = {"topic": topic, "group": group, "time": local}
-    records = look.records(lab.connection, topic)
+    records = queries.records(lab.connection, topic)
     if records.empty:
         return _wrong("back_topic", **found)
-    ends = look.end_offsets(lab.connection, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     wanted = _begins(records, ends, pd.Timestamp(local, tz=NEW_YORK))
-    committed = look.committed(lab.connection, group, topic)
+    committed = queries.committed(lab.connection, group, topic)
     found |= {"committed": _places(committed), "wanted": _places(wanted)}
-    members = look.groups(lab.connection).get(group, {}).get("members", [])
+    members = queries.groups(lab.connection).get(group, {}).get("members", [])
     if members:
         return _wrong("back_members", count=len(members), **found)
     if committed == wanted:

@@ -5,10 +5,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds
-from lab_env.observation import look
-from lab_env.patience import TIMES, Patience
+from lab_env.ground.patience import TIMES, Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,11 @@ def drained(
         work: seconds that one command takes.
         seconds: the bound.
     """
-    backlog = look.records(lab.connection, topic)
+    backlog = queries.records(lab.connection, topic)
     ids = {value["id"] for value in backlog["value"] if isinstance(value, dict) and "id" in value}
     if len(ids) != commands or len(backlog) != commands:
         return _wrong("drain_topic", topic=topic, count=len(backlog), commands=commands)
-    if len(look.end_offsets(lab.connection, topic)) < 2:
+    if len(queries.end_offsets(lab.connection, topic)) < 2:
         return _wrong("drain_partition", topic=topic)
     filled = lab.journal.now() - (time.time() - backlog["timestamp"].max().timestamp())
     _wait_for_trucks(lab, topic, group, ids, seconds)
@@ -153,8 +153,8 @@ def _reports(lab: "Lab", ids: set) -> "pd.DataFrame":
 
 
 def _lag(lab: "Lab", topic: str, group: str) -> int:
-    committed = look.committed(lab.connection, group, topic)
-    ends = look.end_offsets(lab.connection, topic)
+    committed = queries.committed(lab.connection, group, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     return sum(end - committed.get(partition, 0) for partition, end in ends.items())
 
 
@@ -162,9 +162,9 @@ def _groups_at(lab: "Lab", topic: str) -> set[str]:
     """Return the groups that have committed offsets of the topic, or have members that own it."""
     return {
         name
-        for name, group in look.groups(lab.connection).items()
+        for name, group in queries.groups(lab.connection).items()
         if any(_owns(member, topic) for member in group["members"])
-        or look.committed(lab.connection, name, topic)
+        or queries.committed(lab.connection, name, topic)
     }
 
 
@@ -188,10 +188,10 @@ def audited(lab: "Lab", topic: str, audit: str, group: str) -> Result:
     """
     if (wrong := _wrong_queue(lab, topic, group)) is not None:
         return wrong
-    commands = look.records(lab.connection, topic)
+    commands = queries.records(lab.connection, topic)
     commands["airport"] = [_airport(value) for value in commands["value"]]
     truth = _count(commands)
-    answers = list(look.records(lab.connection, audit)["value"])
+    answers = list(queries.records(lab.connection, audit)["value"])
     if not answers:
         return _wrong("audit_nothing", audit=audit)
     if not _is_count(answers[-1]):
@@ -220,13 +220,13 @@ def audited(lab: "Lab", topic: str, audit: str, group: str) -> Result:
 def _wrong_queue(lab: "Lab", topic: str, group: str) -> Result | None:
     from kafka import KafkaAdminClient
 
-    found = look.groups(lab.connection).get(group)
+    found = queries.groups(lab.connection).get(group)
     if members := [member["client_id"] for member in (found or {}).get("members", ())]:
         return _wrong("audit_member", group=group, names=", ".join(sorted(members)))
     with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
         offsets = admin.list_group_offsets(group)[group] if found else {}
     notes = {at.partition: one for at, one in offsets.items() if at.topic == topic}
-    ends = look.end_offsets(lab.connection, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     broken = [p for p in ends if p not in notes or notes[p].metadata != SEAL]
     if not broken:
         return None

@@ -4,10 +4,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds
-from lab_env.observation import look
-from lab_env.patience import TIMES, Patience
+from lab_env.ground.patience import TIMES, Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -32,7 +32,7 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
         audit: real name of the topic with the answer, a JSON object of carrier to number.
         group: real name of the group that was to count.
     """
-    events = list(look.records(lab.connection, topic)["value"])
+    events = list(queries.records(lab.connection, topic)["value"])
     ids = [event.get("id") if isinstance(event, dict) else None for event in events]
     if not ids:
         return _wrong("audit_no_flights", topic=topic)
@@ -80,8 +80,8 @@ def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[lis
     wait = Patience(COMMIT_SECONDS, pause=0.2, most=TIMES * COMMIT_SECONDS)
     while True:
         state, members = _state(lab, group)
-        answers = list(look.records(lab.connection, audit)["value"])
-        committed = look.committed(lab.connection, group, topic)
+        answers = list(queries.records(lab.connection, audit)["value"])
+        committed = queries.committed(lab.connection, group, topic)
         lag = _lag(lab, topic, group)
         at_work = members or state in UNSETTLED or _just_started(lab)
         if (answers and committed and lag == 0) or not at_work:
@@ -115,15 +115,15 @@ def _is_count(answer: object) -> bool:
 
 def _state(lab: "Lab", group: str) -> tuple[str, tuple[str, ...]]:
     """Return Kafka's name for the state of a group ("" if there is none), and its members."""
-    found = look.groups(lab.connection).get(group)
+    found = queries.groups(lab.connection).get(group)
     if found is None:
         return "", ()
     return found["group_state"], tuple(member["client_id"] for member in found["members"])
 
 
 def _lag(lab: "Lab", topic: str, group: str) -> int:
-    committed = look.committed(lab.connection, group, topic)
-    ends = look.end_offsets(lab.connection, topic)
+    committed = queries.committed(lab.connection, group, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     return sum(end - committed.get(partition, 0) for partition, end in ends.items())
 
 
@@ -160,7 +160,7 @@ def each_shows_all(
         flights: how many there are.
         screens: the names of the two services.
     """
-    values = look.records(lab.connection, topic)["value"]
+    values = queries.records(lab.connection, topic)["value"]
     ids = {value["id"] for value in values if isinstance(value, dict) and "id" in value}
     if len(values) != flights or len(ids) != flights:
         return _wrong("screens_topic", topic=topic, count=len(values), flights=flights)
@@ -241,9 +241,9 @@ def _groups_at(lab: "Lab", topic: str) -> dict[str, dict]:
     By name, each with its ``state``, the client ids of its ``members`` and its ``lag``.
     """
     found = {}
-    for name, group in look.groups(lab.connection).items():
+    for name, group in queries.groups(lab.connection).items():
         members = [m["client_id"] for m in group["members"] if _reads(m, topic)]
-        if members or look.committed(lab.connection, name, topic):
+        if members or queries.committed(lab.connection, name, topic):
             found[name] = {
                 "state": group["group_state"],
                 "members": members,

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import start_seconds, until
-from lab_env.observation import look
-from lab_env.patience import Patience
+from lab_env.ground.patience import Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
         group: real name of the group, which the observer has watched from its begin.
         work: seconds that one record takes.
     """
-    records = look.records(lab.connection, topic)
+    records = queries.records(lab.connection, topic)
     ids = {value["id"] for value in records["value"] if isinstance(value, dict) and "id" in value}
     if not ids:
         return _wrong("kept_topic", topic=topic)
@@ -64,7 +64,7 @@ def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
         "count": int(reports["handled"].nunique()),
         "work": work,
     }
-    found["committed"] = sum(look.committed(lab.connection, group, topic).values())
+    found["committed"] = sum(queries.committed(lab.connection, group, topic).values())
     for look_for in (_wrong_service, _wrong_eviction, _wrong_outcome):
         if (wrong := look_for(lab, reports, found)) is not None:
             return wrong

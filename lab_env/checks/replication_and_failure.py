@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import until
-from lab_env.errors import BadInputError
-from lab_env.observation import look
+from lab_env.ground.errors import BadInputError
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,14 +52,14 @@ def survived_the_night(lab: "Lab", topic: str) -> Result:
         topic: real name of the topic.
     """
     (first, *_) = _partitions(lab, topic)
-    settings = look.settings(lab.connection, topic)
+    settings = queries.settings(lab.connection, topic)
     copies, least = len(first["replica_nodes"]), int(settings[LEAST])
     found = {"topic": topic, "copies": copies, "least": least}
     if (wrong := _unsafe(found, settings)) is not None:
         return wrong
     answers = _answers(lab, topic)
     held = Counter(
-        one["id"] for one in look.records(lab.connection, topic)["value"] if _is_flight(one)
+        one["id"] for one in queries.records(lab.connection, topic)["value"] if _is_flight(one)
     )
     if not set(answers["flight"]) & held.keys():  # perhaps of a night before it was made anew
         return _wrong("night_none", **found)
@@ -165,7 +165,7 @@ def _wrong_records(lab: "Lab", topic: str, flights: list[dict], found: dict) -> 
     parts = _partitions(lab, topic)
     if any(one["leader_id"] < 0 for one in parts):
         return _wrong("mend_no_leader", **found)
-    held = [one["id"] for one in look.records(lab.connection, topic)["value"] if _is_flight(one)]
+    held = [one["id"] for one in queries.records(lab.connection, topic)["value"] if _is_flight(one)]
     found["there"] = len(wanted & set(held))
     if found["there"] < len(wanted):
         return _wrong("mend_lost", **found)

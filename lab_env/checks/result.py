@@ -8,9 +8,9 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab_env import arguments
-from lab_env.answers import refusal
-from lab_env.errors import LabError
+from lab_env.ground import arguments
+from lab_env.ground.errors import LabError
+from lab_env.ground.refusals import refusal
 from lab_env.messages import say
 
 KINDS = {  # what fits: by the argument's name, or by its annotation

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import settle
-from lab_env.observation import look
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     from lab_env import Lab
@@ -84,13 +84,13 @@ def _departed(value: object) -> bool:
 
 
 def _rows(lab: "Lab", topic: str) -> list[dict]:
-    return look.records(lab.connection, topic).to_dict("records")
+    return queries.records(lab.connection, topic).to_dict("records")
 
 
 def _waits(lab: "Lab", topic: str, group: str) -> dict[Place, int]:
     """Return where a group stands in the partitions in which records wait, and how many do."""
-    done = look.committed(lab.connection, group, topic)
-    ends = look.end_offsets(lab.connection, topic)
+    done = queries.committed(lab.connection, group, topic)
+    ends = queries.end_offsets(lab.connection, topic)
     at = {partition: done.get(partition, 0) for partition in ends}
     return {(p, at[p]): end - at[p] for p, end in ends.items() if end > at[p]}
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import settle
-from lab_env.errors import BadInputError
-from lab_env.observation import look
+from lab_env.ground.errors import BadInputError
+from lab_env.observation import queries
 from lab_env.observation.groups import Member, describe
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _topics(lab: "Lab") -> set[str]:
 def _rows(lab: "Lab", topic: str) -> list[dict]:
     """Return the records of a topic; [] if there is no such topic."""
     try:
-        return look.records(lab.connection, topic).to_dict("records")
+        return queries.records(lab.connection, topic).to_dict("records")
     except BadInputError:
         return []
 
@@ -140,8 +140,8 @@ def bound(lab: "Lab", topic: str, group: str, ready: str, parked: str) -> Result
 
     def read() -> tuple:
         nonlocal desk
-        done = look.committed(lab.connection, group, topic)
-        ends = look.end_offsets(lab.connection, topic)
+        done = queries.committed(lab.connection, group, topic)
+        ends = queries.end_offsets(lab.connection, topic)
         waiting = sum(max(end - done.get(partition, 0), 0) for partition, end in ends.items())
         readers = _readers(_groups(lab), topic)
         desk = _Desk(readers, waiting, _rows(lab, ready), _rows(lab, parked))
@@ -236,7 +236,7 @@ def shared_by_instances(lab: "Lab", topic: str, group: str, instances: int = 3) 
         group: real name of the group.
         instances: how many processes, each with its own name.
     """
-    count = len(look.end_offsets(lab.connection, topic))
+    count = len(queries.end_offsets(lab.connection, topic))
     share, rest = divmod(count, instances)
     if not share or rest:
         return _wrong("shared_topic", topic=topic, count=count, instances=instances)
@@ -292,7 +292,7 @@ def _not_shared(lab: "Lab", groups: dict, others: dict, values: dict) -> Result:
     if strays := _strays(groups):
         return _wrong("shared_stray", strays=", ".join(strays), **values)
     running = [name for name, one in lab.services.items() if one.state == "running"]
-    if running and look.committed(lab.connection, values["group"], values["topic"]):
+    if running and queries.committed(lab.connection, values["group"], values["topic"]):
         return _wrong("shared_fixed", **values)
     return _wrong("shared_nobody", running=", ".join(running) or "-", **values)
 
@@ -319,12 +319,12 @@ def same_places(lab: "Lab", topic: str, least: int = 20) -> Result:
     """
 
     def read() -> tuple:
-        return tuple(sorted(look.end_offsets(lab.connection, topic).items()))
+        return tuple(sorted(queries.end_offsets(lab.connection, topic).items()))
 
     _settled(lab, read, lambda ends: sum(end for _, end in ends) > 4 * least)
     rows = [one for one in _rows(lab, topic) if _is_flight(one["value"])]
     rows = [one for one in rows if one["value"].get("tail_number")]
-    count = len(look.end_offsets(lab.connection, topic))
+    count = len(queries.end_offsets(lab.connection, topic))
     by_spring: dict[str, set[int]] = defaultdict(set)
     by_python: dict[str, set[int]] = defaultdict(set)
     for one in rows:

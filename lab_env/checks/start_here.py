@@ -7,8 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.observation import look
-from lab_env.observation.look import text_of, value_of
+from lab_env.observation import queries
+from lab_env.observation.queries import text_of, value_of
 
 if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
@@ -78,7 +78,7 @@ def _records(lab: "Lab", topic: str) -> "list[ConsumerRecord]":
         BadInputError: there is no such topic.
         BrokerError: no further record has come for so long.
     """
-    records = look.raw(lab.connection, topic, seconds=SECONDS)
+    records = queries.raw(lab.connection, topic, seconds=SECONDS)
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 

@@ -8,11 +8,11 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.checks.settling import until
-from lab_env.errors import BadInputError, BrokerError
-from lab_env.observation import look
-from lab_env.patience import Patience
+from lab_env.ground.errors import BadInputError, BrokerError
+from lab_env.ground.patience import Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -84,14 +84,14 @@ def _wrong_function(function: object) -> Result | None:
 
 def _race(lab: "Lab", function, naive: str, topic: str, values: list[bytes]):
     """Return the rows of what was measured, and what failed, by name."""
-    from lab_env.measuring import by_turns
-    from lab_env.reports import Reports
+    from lab_env.experiments.meter import by_turns
+    from lab_env.ground.reports import Reports
 
     cases = {
         "naive": (_Timed(partial(_one_by_one, lab.connection), lab.connection), naive, values),
         "yours": (_Timed(function, lab.connection), topic, values),
     }
-    parts = {"folder": lab._cluster.folder, "journal": lab.journal, "reports": Reports()}
+    parts = {"folder": lab.folder, "journal": lab.journal, "reports": Reports()}
     return by_turns(cases, runs=RUNS, seconds=TURN_SECONDS, **parts)
 
 
@@ -191,9 +191,9 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
         return _wrong("large_changed", there=f"{sizes[0][0]:,}", **found)
 
     def committed() -> int:
-        return sum(look.committed(lab.connection, group, topic).values())
+        return sum(queries.committed(lab.connection, group, topic).values())
 
-    end = sum(look.end_offsets(lab.connection, topic).values())
+    end = sum(queries.end_offsets(lab.connection, topic).values())
 
     def over() -> bool:
         running = [s for s in lab.services.values() if s.state == "running"]
@@ -214,7 +214,7 @@ def _sizes(lab: "Lab", topic: str) -> list[tuple[int, str]]:
     """Return size and SHA-256 of each value on a topic."""
     found = []
     with suppress(BadInputError, BrokerError):  # none, or not all in time: what is there is told
-        for record in look.raw(lab.connection, topic, seconds=READ_SECONDS):
+        for record in queries.raw(lab.connection, topic, seconds=READ_SECONDS):
             value = record.value or b""
             found.append((len(value), hashlib.sha256(value).hexdigest()))
     return found

@@ -4,8 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 from lab_env.checks.result import Result, graded, not_yet, passed
-from lab_env.observation import look
-from lab_env.patience import Patience
+from lab_env.ground.patience import Patience
+from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +31,11 @@ def keyed(lab: "Lab", topic: str, *, day: str, partitions: int = 6, most: float 
         partitions: how many the topic must have.
         most: the share of all records that one partition may hold.
     """
-    found = len(look.end_offsets(lab.connection, topic))
+    found = len(queries.end_offsets(lab.connection, topic))
     if found != partitions:
         return _wrong("key_partitions", topic=topic, found=found, partitions=partitions)
     truth = _events(day)
-    records = _with_ids(look.records(lab.connection, topic))
+    records = _with_ids(queries.records(lab.connection, topic))
     known = records[records["id"].isin([event["id"] for event in truth])]
     counts = {
         "topic": topic,
@@ -125,14 +125,14 @@ def latest(lab: "Lab", topic: str, *, day: str) -> Result:
         day: such as "2013-01-15"; records of a later day may follow.
     """
     truth = {event["destination"]: event["id"] for event in _events(day)}
-    settings = look.settings(lab.connection, topic)
+    settings = queries.settings(lab.connection, topic)
     policy = settings["cleanup.policy"]
     # whichever is shorter closes the active segment
     age = min(int(settings["segment.ms"]), int(settings["max.compaction.lag.ms"]))
     soon = age <= SOON_MS and int(settings["min.compaction.lag.ms"]) == 0
     wait = Patience(SECONDS if soon and policy == "compact" else 0, pause=0.2)
     while True:
-        records = _with_ids(look.records(lab.connection, topic))
+        records = _with_ids(queries.records(lab.connection, topic))
         records["destination"] = [_text(v, "destination") for v in records["value"]]
         of_day = records[records["id"].map(lambda name: name.endswith(day)).astype(bool)]
         extra = of_day[~of_day["id"].isin(list(truth.values()))]

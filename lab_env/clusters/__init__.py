@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 
 from lab_env.clusters.cluster import Cluster
-from lab_env.errors import BadInputError, LabError
+from lab_env.ground.errors import BadInputError, LabError
 from lab_env.messages import say
 
 WHERE_VARIABLE = "KAFKA_LAB"

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from lab_env import arguments
 from lab_env.clusters.made import Made
-from lab_env.errors import BadInputError, LabError, NotYoursError
+from lab_env.ground import arguments
+from lab_env.ground.errors import BadInputError, LabError, NotYoursError
 from lab_env.messages import say
 
 
@@ -25,7 +25,7 @@ class Cluster(ABC):
         replication: of a topic, at the least: some clusters take no topic with less.
         made: which topics the lab may delete; on a Kafka that it started, all.
         on_event: called with (kind, node id, text) when a broker dies by itself or a fault is
-            injected; kinds are those of `lab_env.journal.Mark`. When nobody asked for it, a
+            injected; kinds are those of `lab_env.ground.journal.Mark`. When nobody asked for it, a
             fourth argument is the sentence that the notebook must not miss.
     """
 

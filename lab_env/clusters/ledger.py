@@ -23,10 +23,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lab_env import notices, storage
 from lab_env.clusters.made import Made, lives
-from lab_env.errors import BrokerError, NotYoursError
+from lab_env.ground import notices
+from lab_env.ground.errors import BrokerError, NotYoursError
+from lab_env.ground.patience import PAUSE, Patience
 from lab_env.messages import say
+from lab_env.processes import folders
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -37,6 +39,7 @@ MOST_LABS = 20  # of one student at once
 READ_SECONDS = 10.0
 HELP_SECONDS = 60.0  # of a helper that removes what a lab had no time for
 WRITE_SECONDS = 10.0
+DELETE_SECONDS = 3.0  # without a topic less
 RESERVED = "lab-"  # names behind the prefix that begin so are the lab's own
 READY = re.compile(r"lab-ready-[0-9a-f]{6}")  # of the round trip at a lab's start
 
@@ -135,8 +138,9 @@ class Ledger(Made):
         for number in range(1, MOST_LABS + 1):
             self._topic = f"{self._student}.{RESERVED}{number}"
             with contextlib.suppress(TopicAlreadyExistsError):
-                self._admin.create_topics({self._topic: wanted}, wait_for_metadata=True)
-                self._id = topics(self._admin, [self._topic])[self._topic]
+                made = self._admin.create_topics({self._topic: wanted}, wait_for_metadata=True)
+                # a broker that is asked may still know the one that was deleted just before
+                self._id = str(made["topics"][0]["topic_id"])
                 return number
         raise BrokerError("external.no_prefix", prefix=self._student, count=MOST_LABS)
 
@@ -185,7 +189,7 @@ class Ledger(Made):
 
     def _live(self) -> None:
         """Write a line again and again; find out when somebody took this lab for dead."""
-        from lab_env.clusters.ready import quiet_kafka
+        from lab_env.ground.kafka_compat import quiet_kafka
 
         while not self._stop.wait(SIGN_SECONDS):
             # a cluster that is away for a while is no reason to end
@@ -239,7 +243,7 @@ class Ledger(Made):
         return Entry(self._number, self._topic, self._id, self._said, 0.0)
 
     def _end(self) -> None:
-        from lab_env.clusters.ready import quiet_kafka
+        from lab_env.ground.kafka_compat import quiet_kafka
 
         with contextlib.suppress(Exception), quiet_kafka():
             if not self._lost:
@@ -274,7 +278,7 @@ def alive(entry: Entry, mine: dict, now: float | None = None) -> bool:
         return False
     folder = Path(said.get("folder", ""))
     here = all(said.get(key) == mine[key] for key in ("home", "host"))
-    if here and folder.is_relative_to(storage.home()):  # a temporary folder is not the home's
+    if here and folder.is_relative_to(folders.home()):  # a temporary folder is not the home's
         return lives(folder)
     return now is None or now - entry.at < SILENT_HOURS * 3600
 
@@ -364,7 +368,11 @@ def remove(admin: "KafkaAdminClient", student: str, entry: Entry) -> list[str]:
     if found:
         with contextlib.suppress(KafkaError):  # somebody else may be at it as well
             admin.delete_topics([uuid.UUID(one) for one in found.values()])
-    stays = left()
+    stays, patience = left(), Patience(DELETE_SECONDS)
+    while stays and not patience.over:  # a broker may know for a while yet what is deleted
+        time.sleep(PAUSE)
+        stays = left()
+        patience.look(len(stays))
     if not stays:
         with contextlib.suppress(KafkaError):
             admin.delete_topics([uuid.UUID(entry.topic_id)])
@@ -410,7 +418,7 @@ def clean(connection: dict, student: str, me: str, tell: Callable[[str], None]) 
         removed: list[str] = []
         if read(connection, admin, student):
             # as a lab among labs: only so the cluster tells its time
-            ledger = Ledger(connection, student, storage.new_lab_folder(), me)
+            ledger = Ledger(connection, student, folders.new_lab_folder(), me)
             ledger.close(READ_SECONDS)
             removed = ledger.removed
             for text in ledger.silent():

@@ -3,9 +3,9 @@
 import contextlib
 from pathlib import Path
 
-from lab_env import storage
-from lab_env.clusters.supervisor import try_lock, unlock
-from lab_env.errors import NotYoursError
+from lab_env.ground.errors import NotYoursError
+from lab_env.processes import folders
+from lab_env.processes.supervisor import try_lock, unlock
 
 # addresses of projects that are thrown away with their lab, as the Kafka that a lab starts itself
 thrown_away: set[str] = set()
@@ -48,7 +48,7 @@ class MadeOnFile(Made):
 
     def __init__(self, lab: Path):
         self._lab = lab
-        self._folder = storage.labs() / "made"  # where nobody else can write
+        self._folder = folders.labs() / "made"  # where nobody else can write
         self._old: dict[str, str] = {}  # ids that go, by name
 
     def begin(self, name: str, topic_id: str | None) -> None:
@@ -67,14 +67,14 @@ class MadeOnFile(Made):
         """See `Made.end`."""
         with contextlib.suppress(KeyError, OSError):
             (self._folder / self._old.pop(name)).unlink()
-        with storage.disk_errors(self._folder):
+        with folders.disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / topic_id).write_text(str(self._lab), encoding="utf-8")
 
 
 def lives(lab: Path) -> bool:
     """Return whether the lab of this machine that has this folder lives: its lock is held."""
-    lock = storage.lock_of(lab)
+    lock = folders.lock_of(lab)
     if not lock.exists():
         return False
     handle = try_lock(lock)

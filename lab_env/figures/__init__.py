@@ -4,16 +4,16 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError
-from lab_env.figures import size
-from lab_env.journal import plain
+from lab_env.figures.engine import size
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.figures.delivery import Delivery
+    from lab_env.figures.engine.live import Stage
     from lab_env.figures.lag import Lag
     from lab_env.figures.latency import Latency
-    from lab_env.figures.live import Stage
     from lab_env.figures.outcomes import Outcomes
     from lab_env.figures.ownership import Ownership
     from lab_env.figures.partitions import Partitions
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from lab_env.figures.response import ResponseTime
     from lab_env.figures.scaling import Scaling
     from lab_env.figures.throughput import Throughput
-    from lab_env.journal import Journal
+    from lab_env.ground.journal import Journal
+    from lab_env.ground.reports import Reports
     from lab_env.observation.observer import Observer
-    from lab_env.reports import Reports
 
 KINDS = (
     "throughput",
@@ -209,7 +209,7 @@ class Show:
         Raises:
             ClosedError: the lab is closed.
         """
-        from lab_env.figures import dashboard
+        from lab_env.figures.engine import dashboard
 
         usual, self.scale = self.scale, max(self.scale, dashboard.SCALE)
         self._detail = dashboard.DETAIL
@@ -273,7 +273,7 @@ class Show:
             raise BadInputError("figures.bad_services", got=services) from None
         if not all(isinstance(name, str) and name for name in names):
             raise BadInputError("figures.bad_services", got=services)
-        from lab_env.pauses import checked
+        from lab_env.observation.facts.pauses import checked
 
         longer_than = checked(longer_than)
         from lab_env.figures.pauses import Pauses
@@ -465,7 +465,7 @@ class Show:
     def _on_stage(self, kind: type, *args: object):
         """Make a picture, show it and return it; matplotlib is imported when the first is made."""
         if self._stage is None:
-            from lab_env.figures.live import Stage
+            from lab_env.figures.engine.live import Stage
 
             self._stage = Stage(*self._parts)
             if self._closed:

@@ -7,10 +7,18 @@ from math import ceil
 import numpy as np
 from matplotlib.font_manager import FontProperties
 
-from lab_env.figures import style
-from lab_env.figures.stencil import Stencils, stamp
-from lab_env.figures.tenure import ABSENT, FIRST, NOBODY, UNKNOWN, UNTOLD, State, Tenure
+from lab_env.figures.engine import style
+from lab_env.figures.engine.stencil import Stencils, stamp
 from lab_env.messages import say
+from lab_env.observation.facts.ownership import (
+    ABSENT,
+    FIRST,
+    NOBODY,
+    UNKNOWN,
+    UNTOLD,
+    State,
+    Tenure,
+)
 
 THICKEST = 34.0  # units of a bar
 MERGED = 26.0  # units of a row, below which rows of one owner are joined

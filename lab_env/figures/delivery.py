@@ -3,12 +3,12 @@
 from bisect import bisect_left, insort
 from collections import deque
 
-from lab_env.figures import scales, style
-from lab_env.figures.series import Series
-from lab_env.figures.style import Look, readable
-from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
-from lab_env.journal import Mark
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.style import Look, readable
+from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.ground.journal import Mark
 from lab_env.messages import say
+from lab_env.observation.facts.series import Series
 from lab_env.observation.sample import Sample
 
 SETTLE = 1.0  # seconds for which a record must be missing before it is called lost
@@ -69,7 +69,7 @@ class Lasting:
         return lasted if time - since >= SETTLE else 0
 
 
-class Ledger:
+class DeliveryLedger:
     """The accounts of one group in one topic, from the moment at which the picture began.
 
     A record is **lost** when the group has committed past it and no service has reported it, while
@@ -185,7 +185,7 @@ class Delivery(TimeFigure):
         self._below = Panel(weight=0.7, label=say("figures_delivery.records"))
         self.panels = [self._above, self._below]
         self._scales = {name: scales.Amount(least=10) for name in ("above", "below")}
-        self._ledger = Ledger(topic, group)
+        self._ledger = DeliveryLedger(topic, group)
         self._values = {name: Series() for name in LOOKS}
         self.series = list(self._values.values())
         self._own: set[str] = set()  # services that report what they handle for this group

@@ -1,9 +1,9 @@
 """Live picture: the records that wait for each group."""
 
-from lab_env.figures import scales, style
-from lab_env.figures.series import Series
-from lab_env.figures.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.series import Series
 from lab_env.observation.sample import Sample
 
 DASHES = (0, (4, 2))  # of what is not known, but would be so if the group began at the oldest

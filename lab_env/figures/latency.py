@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.lines import Line2D
 
-from lab_env.figures import scales, style
+from lab_env.figures.engine import scales, style
 from lab_env.figures.rates import Measured
 from lab_env.messages import say
 

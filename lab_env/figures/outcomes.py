@@ -1,10 +1,10 @@
 """Live picture: where a group is blocked, and what became of the records: retried, parked, ..."""
 
-from lab_env.figures import scales, style
-from lab_env.figures.series import Series
-from lab_env.figures.stencil import Stamped
-from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.stencil import Stamped
+from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.series import Series
 from lab_env.observation.sample import GroupSample, Place, Sample
 
 BLOCKED_AFTER = 2.0  # seconds without a commit while records wait

@@ -5,15 +5,15 @@ from math import ceil
 
 from matplotlib.collections import PolyCollection
 
-from lab_env.figures import marks, scales, style
 from lab_env.figures.bars import ZONE, Bars
+from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.stencil import Pixels, Stamped
+from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import Depth, DepthLine
-from lab_env.figures.series import Spacing
-from lab_env.figures.stencil import Pixels, Stamped
-from lab_env.figures.tenure import FIRST, Change, Tenure
-from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
-from lab_env.journal import Mark
+from lab_env.ground.journal import Mark
 from lab_env.messages import say
+from lab_env.observation.facts.ownership import FIRST, MemberChange, Tenure
+from lab_env.observation.facts.series import Spacing
 from lab_env.observation.sample import Sample
 
 SAME = 2.0  # seconds within which a mark of the journal and a change that was seen are one event
@@ -424,12 +424,12 @@ def _is_other(tenure: Tenure) -> bool:
     return tenure.protocol not in ("", "classic", "consumer")
 
 
-def _words_of(change: Change) -> str:
+def _words_of(change: MemberChange) -> str:
     key = "figures.ownership_came" if change.came else "figures.ownership_left"
     return say(key, name=change.name)
 
 
-def _is_told(change: Change, told: list[Mark]) -> bool:
+def _is_told(change: MemberChange, told: list[Mark]) -> bool:
     """Return whether a mark of the journal says what was seen."""
     plain = re.sub(r" \(\d+\)$", "", change.name)
     word = re.compile(rf"(?<![\w.-]){re.escape(plain)}(?![\w-])")

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from matplotlib.collections import LineCollection, PolyCollection
 
-from lab_env.figures import scales, style
-from lab_env.figures.hearing import Hearing
-from lab_env.figures.page import Page
-from lab_env.figures.stencil import Stencils, Words
-from lab_env.figures.style import HEIGHT, WIDTH
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.hearing import Hearing
+from lab_env.figures.engine.page import Page
+from lab_env.figures.engine.stencil import Stencils, Words
+from lab_env.figures.engine.style import HEIGHT, WIDTH
 from lab_env.messages import say
 from lab_env.observation.sample import Sample
 

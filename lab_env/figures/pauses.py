@@ -2,12 +2,12 @@
 
 from bisect import bisect_left
 
-from lab_env import pauses
-from lab_env.figures import style
+from lab_env.figures.engine import style
+from lab_env.figures.engine.stencil import Stamped
+from lab_env.figures.engine.timeline import Panel, TimeFigure
 from lab_env.figures.queue import ENDS
-from lab_env.figures.stencil import Stamped
-from lab_env.figures.timeline import Panel, TimeFigure
 from lab_env.messages import say
+from lab_env.observation.facts import pauses
 
 MOST_ROWS = 8
 LEAST = 3.0  # units of a bar: a single record is to be seen as well
@@ -15,7 +15,7 @@ SUNK = 0.16  # rows that a bar stands below the middle of its row: above it are 
 THICKEST = 20.0  # units of a bar
 
 
-class Member:
+class MemberActivity:
     """What one service has handled: stretches without a pause, and the pauses between them."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Pauses(Stamped, TimeFigure):
         self._services, self._longer_than = services, longer_than
         self._panel = Panel(grid=False)
         self.panels = [self._panel]
-        self._members: dict[str, Member] = {name: Member() for name in services}
+        self._members: dict[str, MemberActivity] = {name: MemberActivity() for name in services}
         self._lines: list[tuple] = []
 
     # -- reading ------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ class Pauses(Stamped, TimeFigure):
         if not pauses.handled(row) or (self._services and name not in self._services):
             return False
         self._stage.palette.look(name)
-        self._members.setdefault(name, Member()).handle(row["time"], self._longer_than)
+        self._members.setdefault(name, MemberActivity()).handle(row["time"], self._longer_than)
         return True
 
     def _rows(self) -> list[str]:
@@ -159,7 +159,7 @@ class Pauses(Stamped, TimeFigure):
         member = self._members[name]
         return member.ends[-1] if self._gone(name) else max(now, member.ends[-1])
 
-    def _bars(self, member: Member, at: float) -> tuple[list, list]:
+    def _bars(self, member: MemberActivity, at: float) -> tuple[list, list]:
         """Return the points of a line that is there only while records were handled."""
         least = LEAST / self._x_unit
         times: list[float] = []

@@ -1,10 +1,10 @@
 """Live picture: who handles the records of a queue, and how many still wait."""
 
-from lab_env.figures import scales, style
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import Depth, DepthLine
-from lab_env.figures.owners import OwnerCounts
-from lab_env.figures.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.counts import OwnerCounts
 from lab_env.observation.sample import GroupSample, Sample
 
 ENDS = ("crash", "stop", "kill", "fail")  # kinds of marks after which a worker is gone

@@ -5,9 +5,9 @@ from statistics import median
 
 from matplotlib.collections import LineCollection, PolyCollection
 
-from lab_env.figures import scales, style
-from lab_env.figures.page import Page
-from lab_env.figures.style import HEIGHT, WIDTH
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.page import Page
+from lab_env.figures.engine.style import HEIGHT, WIDTH
 from lab_env.messages import say
 
 NEEDS = ("records_per_second", "megabytes_per_second", "p50_ms", "p99_ms")
@@ -16,7 +16,7 @@ MOST_ROWS = 14  # settings that have a bar; of more, the newest
 
 
 class Measured(Page):
-    """A picture of what `lab_env.measuring` reports: a row a run, from now on.
+    """A picture of what `lab_env.experiments.meter` reports: a row a run, from now on.
 
     A subclass lays out `_panel` (left, bottom, width, height in units) and draws in `move`.
 

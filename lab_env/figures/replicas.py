@@ -5,24 +5,24 @@ from math import ceil
 
 from matplotlib.collections import PolyCollection
 
-from lab_env.figures import marks, scales, style
 from lab_env.figures.bars import HATCH, NO_ONE
-from lab_env.figures.leadership import (
+from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.stencil import Stamped
+from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.figures.ownership import ranges
+from lab_env.ground.journal import Mark
+from lab_env.messages import say
+from lab_env.observation.facts.leadership import (
     BEHIND,
     IN_SYNC,
     LEADER,
     ROLES,
-    Change,
+    LeaderChange,
     Leaderless,
     Leadership,
     away,
 )
-from lab_env.figures.ownership import ranges
-from lab_env.figures.series import Rate, Series, Spacing
-from lab_env.figures.stencil import Stamped
-from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
-from lab_env.journal import Mark
-from lab_env.messages import say
+from lab_env.observation.facts.series import Rate, Series, Spacing
 from lab_env.observation.sample import Sample
 
 BETWEEN = 0.55  # lanes of room between two partitions
@@ -434,10 +434,10 @@ def _box(begin: float, end: float, top: float, bottom: float) -> list[tuple[floa
     return [(begin, top), (end, top), (end, bottom), (begin, bottom)]
 
 
-def _marks_of(changes: list[Change]) -> list[Mark]:
+def _marks_of(changes: list[LeaderChange]) -> list[Mark]:
     """Return what was seen as marks: the leaders that one sample saw moved are one of them."""
     found = []
-    leaders: dict[float, list[Change]] = {}
+    leaders: dict[float, list[LeaderChange]] = {}
     for change in changes:
         if change.kind == "leader":
             leaders.setdefault(change.time, []).append(change)

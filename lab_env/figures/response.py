@@ -4,8 +4,8 @@ from collections import deque
 from math import log10
 from statistics import median
 
-from lab_env.figures import scales, style
-from lab_env.figures.timeline import Name, Panel, TimeFigure
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.timeline import Name, Panel, TimeFigure
 from lab_env.messages import say
 
 KNOWN = ("call", "message")

@@ -1,9 +1,9 @@
 """Live picture: replicas wanted, running and owning partitions, against the partitions."""
 
-from lab_env.figures import scales, style
-from lab_env.figures.series import Series
-from lab_env.figures.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.series import Series
 from lab_env.observation.sample import Sample
 
 PARTITIONS, WANTED, RUNNING, OWNING = NAMES = ("partitions", "wanted", "running", "owning")

@@ -1,10 +1,10 @@
 """Live picture: records produced and consumed per second."""
 
-from lab_env.figures import scales, style
-from lab_env.figures.owners import OwnerCounts
-from lab_env.figures.series import Rate, Series
-from lab_env.figures.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.counts import OwnerCounts
+from lab_env.observation.facts.series import Rate, Series
 from lab_env.observation.sample import Place, Sample
 
 PRODUCED = "produced"

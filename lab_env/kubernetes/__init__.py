@@ -17,10 +17,18 @@ The parts:
     reasons     why a pod is not ready, in a sentence
 """
 
-from lab_env.kubernetes.cluster import Cluster
-from lab_env.kubernetes.connecting import NoCluster, connect
+from lab_env.kubernetes.cluster import KubernetesCluster
+from lab_env.kubernetes.connect import NoCluster, connect
 from lab_env.kubernetes.kubeconfig import contexts
+from lab_env.kubernetes.lint import faults
 from lab_env.kubernetes.manifests import documents, mistakes
-from lab_env.kubernetes.rules import faults
 
-__all__ = ["Cluster", "NoCluster", "connect", "contexts", "documents", "faults", "mistakes"]
+__all__ = [
+    "KubernetesCluster",
+    "NoCluster",
+    "connect",
+    "contexts",
+    "documents",
+    "faults",
+    "mistakes",
+]

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from lab_env.errors import ClusterError
+from lab_env.ground.errors import ClusterError
 from lab_env.kubernetes.login import Login
 from lab_env.messages import say
 

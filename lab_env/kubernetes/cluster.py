@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError, ClusterError
-from lab_env.kubernetes import reasons, removal
+from lab_env.ground.errors import BadInputError, ClusterError
+from lab_env.kubernetes import deletion, diagnosis
 from lab_env.kubernetes.api import APPLY, MERGE, Api, NoAnswer, Refused
 from lab_env.kubernetes.kinds import APPLIED, ROLLED_OUT, path, title
 from lab_env.kubernetes.manifests import listed, named
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.5  # between two looks
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 
-class Cluster:
+class KubernetesCluster:
     """A Kubernetes cluster as `lab_env.kubernetes.connect` returns it; true.
 
     It works in one namespace, and changes only what it has made itself (the server keeps who wrote
@@ -222,7 +222,7 @@ class Cluster:
             time.sleep(LOOK_SECONDS)
         if away is not None:
             raise away
-        why = reasons.of_workload(self, found)
+        why = diagnosis.of_workload(self, found)
         values = self.replicas(kind, name)
         raise ClusterError(
             "kubernetes.not_ready", what=title(found), seconds=seconds, why=why, **values
@@ -335,7 +335,7 @@ class Cluster:
             BadInputError: a document of another namespace.
             ClusterError: the cluster does not answer.
         """
-        return removal.remove(self, self._checked(documents), seconds)
+        return deletion.remove(self, self._checked(documents), seconds)
 
 
 def _pod_row(pod: dict) -> tuple:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import quote
 
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 
 
 class Kind(NamedTuple):

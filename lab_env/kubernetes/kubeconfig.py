@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError, ClusterError
+from lab_env.ground.errors import BadInputError, ClusterError
 from lab_env.messages import say
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from lab_env.errors import ClusterError
+from lab_env.ground.errors import ClusterError
 from lab_env.kubernetes.kubeconfig import Context
 from lab_env.messages import say
 

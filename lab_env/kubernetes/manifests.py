@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError, ClusterError
+from lab_env.ground.errors import BadInputError, ClusterError
+from lab_env.ground.project import file
 from lab_env.messages import say
-from lab_env.project import file
 
 if TYPE_CHECKING:
     import pandas as pd

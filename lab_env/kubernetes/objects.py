@@ -2,8 +2,25 @@
 
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lab_env.kubernetes.api import Api
 
 MANAGER = "kafka-lab"  # who wrote a field, as the server keeps it of each
+
+
+class Namespace(Protocol):
+    """The lab's namespace in a cluster, as far as it can be looked at."""
+
+    api: "Api"
+    namespace: str
+
+    def found(self, kind: str, labels: dict[str, str] | str | None = None) -> list[dict]:
+        """Return the objects of a kind, as the server keeps them."""
+
+    def log(self, pod: str, lines: int = 20, *, previous: bool = False) -> str:
+        """Return the end of what a pod has printed."""
 
 
 def made_here(there: dict) -> bool:

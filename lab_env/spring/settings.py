@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env import storage
-from lab_env.clusters import embedded
-from lab_env.secret import plain
+from lab_env.ground import loopback
+from lab_env.ground.secrets import plain
+from lab_env.processes import folders, java
 
 if TYPE_CHECKING:
-    from lab_env.rabbitmq import RabbitMQ
+    from lab_env.around.rabbitmq import RabbitMQ
 
 FOREIGN = ("SPRING_", "SERVER_", "MANAGEMENT_", "LOGGING_", "AIRPORT_", "KAFKA_")  # variables
 # a later one goes before an earlier one; the application's own is read when there is no YAML
@@ -30,7 +30,7 @@ def lay_out(folder: Path, settings: dict, yaml: str | None, properties: dict) ->
     contents = {LAB: json.dumps(settings, indent=1), PROPERTIES: json.dumps(properties, indent=1)}
     if yaml is not None:
         contents[YAML] = yaml
-    with storage.disk_errors(folder):
+    with folders.disk_errors(folder):
         (folder / "tmp").mkdir(parents=True)
         for place, text in contents.items():
             (folder / place.removeprefix("file:./")).write_text(text, encoding="utf-8")
@@ -45,7 +45,7 @@ def settings(
         "spring.application.name": name,
         "spring.main.banner-mode": "off",
         "spring.lifecycle.timeout-per-shutdown-phase": "3s",
-        "server.address": embedded.HOST,
+        "server.address": loopback.HOST,
         "server.port": port,
         "server.tomcat.threads.max": 4,
         "server.tomcat.threads.min-spare": 1,
@@ -91,7 +91,7 @@ def locations(yaml: str | None) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the variables for an instance, less those by which Spring would be configured."""
-    env = embedded.java_environment()
+    env = java.java_environment()
     return {key: value for key, value in env.items() if not key.upper().startswith(FOREIGN)}
 
 

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from lab_env import loopback, storage
-from lab_env.clusters import embedded, jars
-from lab_env.clusters.supervised import Supervised
-from lab_env.errors import LabError
+from lab_env.clusters import embedded
+from lab_env.ground import loopback
+from lab_env.ground.errors import LabError
+from lab_env.processes import folders, jars, java
+from lab_env.processes.supervisor_client import Supervised
 from lab_env.spring import app, settings
 
 SECONDS = 120.0
@@ -30,7 +31,7 @@ def train(*, stopped: Callable[[], bool] = lambda: False, seconds: float = SECON
     with contextlib.suppress(LabError, OSError, Timeout):
         class_path = app.ensure(progress=False)
         cache = app.aot_cache(class_path)
-        if cache.exists() or not embedded.aot_is_on():
+        if cache.exists() or not java.aot_is_on():
             return cache.exists()
         with FileLock(app.STORE.folder() / "training.lock", timeout=0):
             if not cache.exists():
@@ -55,17 +56,17 @@ def _train(class_path: str, stopped: Callable[[], bool], deadline: float) -> Non
             broker = stack.enter_context(contextlib.closing(embedded.Embedded(progress=False)))
         connection = broker.connection if broker else {"bootstrap_servers": ["127.0.0.1:1"]}
         supervised = stack.enter_context(
-            contextlib.closing(Supervised(storage.new_lab_folder(), hear))
+            contextlib.closing(Supervised(folders.new_lab_folder(), hear))
         )
         folder = supervised.folder / "training"
-        port = embedded.free_ports(1)[0]
+        port = loopback.free_ports(1)[0]
         settings.lay_out(folder, settings.settings("training", port, connection, {}), None, {})
         output = folder / "cache.aot"
         argv = app.command(
             class_path, folder, settings.locations(None), f"-XX:AOTCacheOutput={output}"
         )
         supervised.start("training", argv, folder, settings.environment(), folder / "log")
-        while going_on() and not embedded.answers(port):
+        while going_on() and not loopback.answers(port):
             time.sleep(0.1)
         until = time.monotonic() + USE_SECONDS
         # a flight goes all the way once, so that the cache holds what handles it
@@ -77,7 +78,7 @@ def _train(class_path: str, stopped: Callable[[], bool], deadline: float) -> Non
             time.sleep(0.1)
         if ended.is_set() and output.exists():
             cache = app.aot_cache(class_path)
-            embedded.put_cache(output, cache)
+            java.put_cache(output, cache)
             for stale in cache.parent.glob("spring-*.aot"):
                 if stale != cache:
                     with contextlib.suppress(OSError):  # Windows keeps one that is in use

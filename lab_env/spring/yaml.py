@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from lab_env.errors import BadInputError
+from lab_env.ground.errors import BadInputError
 from lab_env.messages import say
 
 # what a Spring Boot file begins with; "airport" is our application's own

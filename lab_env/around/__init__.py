@@ -1,0 +1,1 @@
+"""What lessons run and look at beside Kafka: containers, another broker, ports."""

@@ -1,0 +1,1 @@
+"""Functions measured side by side, and killed at their worst moments."""

@@ -1,0 +1,145 @@
+"""Runs a function with three power cuts, each at a moment at which a crash can do harm."""
+
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from lab_env.ground.patience import PAUSE, TIMES, Patience
+from lab_env.messages import say
+from lab_env.processes import pickling
+from lab_env.processes.services import BEGIN_SECONDS
+
+if TYPE_CHECKING:
+    from lab_env.ground.journal import Journal
+    from lab_env.processes.services import Service
+
+BEFORE, AFTER, BETWEEN = "before a commit", "after a commit", "after a send"
+SECONDS = 8.0  # a function that does not come to such a moment has the power cut then
+STARTS = 10  # or when so many times as long has passed as it took to begin: machines differ
+
+
+class RunsServices(Protocol):
+    """A lab: it starts services, and its journal has what happened when."""
+
+    journal: "Journal"
+
+    def service(self, function, *args, **options) -> "Service":
+        """See `lab_env.Lab.service`."""
+
+
+def three_power_cuts(lab: RunsServices, function, *args) -> None:
+    """Run a function as a service, and cut its power three times; leave it running.
+
+    It dies right before it commits what it has read, right after that, and right after it has sent
+    the first record since it read. What it has sent by then is on the broker. To commit is
+    ``commit`` and ``commit_async`` of a KafkaConsumer and its auto-commit, ``commit_transaction``
+    of a KafkaProducer. A function that returns or fails is not started again.
+
+    Args:
+        lab: the lab.
+        function: as for `Lab.service`; the service bears its name.
+        *args: handed to the function.
+    """
+    name = getattr(function, "__name__", "service").strip("<>_").replace("_", "-")
+    pickling.check(function, args, name)
+    with lab.journal.span(say("offsets_and_delivery.power_cuts"), subject(name, *args)):
+        settings = {"power_cut": BEFORE}
+        service = lab.service(_wired, function, args, name=name, settings=settings)
+        for following in (AFTER, BETWEEN, ""):
+            _wait_for_the_cut(service)
+            if service.state not in ("running", "crashed"):
+                break
+            service.crash()
+            service.set(power_cut=following)
+            service.restart()
+
+
+def _wait_for_the_cut(service: "Service") -> None:
+    wait = Patience(SECONDS, most=TIMES * SECONDS)
+    while service.state == "running" and not wait.over:
+        begun = service._run.begun
+        wait.seconds = BEGIN_SECONDS if begun is None else max(SECONDS, STARTS * begun)
+        wait.look(begun)
+        time.sleep(PAUSE)
+
+
+def subject(*names: object) -> str:
+    """Return what the stretch of power cuts in the journal is about: the service and its args."""
+    return ", ".join(map(str, names))
+
+
+# From here on in the service's process
+
+
+def _wired(service, function, args) -> None:
+    fuse = _Fuse(service)
+    fuse.put_in()
+    function(service, *args)
+
+
+class _Fuse:
+    """Ends the process at the moment that the setting names, if there is something to lose."""
+
+    def __init__(self, service):
+        self._service = service
+        self._read = 0  # records
+        self._open = 0  # of them not committed
+        self._sent: list = []  # futures since the last commit
+
+    def put_in(self) -> None:
+        """Have the clients of this process tell what they do."""
+        from kafka import KafkaConsumer, KafkaProducer
+        from kafka.coordinator.consumer import ConsumerCoordinator
+
+        def count(records: object) -> None:
+            number = sum(map(len, records.values())) if isinstance(records, dict) else 1
+            self._read += number
+            self._open += number
+
+        def committed(_: object) -> None:
+            self.blow(AFTER)
+            self._open = 0
+            self._sent.clear()
+
+        def sent(future: object) -> None:
+            self._sent.append(future)
+            self.blow(BETWEEN)
+
+        _around(KafkaConsumer, "poll", after=count)
+        _around(KafkaConsumer, "__next__", after=count)
+        _around(KafkaProducer, "send", after=sent)
+        for kind, name in (
+            (KafkaConsumer, "commit"),
+            (KafkaConsumer, "commit_async"),
+            (KafkaProducer, "commit_transaction"),
+            (ConsumerCoordinator, "_do_auto_commit_offsets_async"),
+        ):
+            _around(kind, name, before=lambda: self.blow(BEFORE), after=committed)
+
+    def blow(self, moment: str) -> None:
+        """End the process if this is the moment."""
+        risk = self._read if moment == BETWEEN else self._open
+        if not risk or self._service.settings["power_cut"] != moment:
+            return
+        for future in self._sent:
+            with contextlib.suppress(Exception):  # what cannot be sent is not our business
+                future.get(timeout=5)
+        if moment == AFTER:
+            time.sleep(0.2)  # one that does not wait for its commit has it all the same
+        self._service.report(power_cut=moment)
+        self._service.crash()
+
+
+def _around(kind: type, name: str, *, before=lambda: None, after=lambda result: None) -> None:
+    """Have functions called before and after a method, for all objects of a class."""
+    method = getattr(kind, name)
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        before()
+        result = method(self, *args, **kwargs)
+        after(result)
+        return result
+
+    setattr(kind, name, wrapped)

@@ -1,0 +1,1 @@
+"""What keeps a picture alive while other cells run; knows nothing of what is drawn."""

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, the clock and its marks, reports, waiting, this machine."""

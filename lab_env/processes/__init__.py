@@ -1,0 +1,1 @@
+"""Processes beside the notebook: their supervisor, the student's services, Java, folders."""
