@@ -5,9 +5,11 @@ import threading
 
 import pytest
 from conftest import wait_until
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from lab_env import Lab
+from lab_env.observation import queries
 
 SECONDS = 30
 shares_a_lab = pytest.mark.shares_a_lab
@@ -160,6 +162,25 @@ def test_a_topic_that_grows_and_one_that_is_deleted(lab, admin):
     admin.delete_topics([topic])
     wait_until(lambda: not partitions(), SECONDS)
     wait_until(lambda: not observer.samples[-1].stale, SECONDS)
+
+
+@shares_a_lab
+def test_the_lag_of_the_picture_is_that_of_the_checks_also_after_old_records_have_gone(lab, admin):
+    topic, group = lab.topic("kept", partitions=2), lab.group("late")
+    with contextlib.closing(KafkaProducer(**lab.connection)) as producer:
+        for number in range(20):
+            producer.send(topic, b"x", partition=number % 2).get(timeout=20)
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    admin.alter_group_offsets(group, {first: OffsetAndMetadata(2, "", -1)})
+    admin.delete_records({first: 6, second: 3})
+    lab.watch(topic, groups=[group])
+    assert queries.lag(lab.connection, topic, group) == {0: 4, 1: 7}
+    wait_until(lambda: lab.watch().samples[-1].starts == {(topic, 0): 6, (topic, 1): 3})
+    assert lab.watch().samples[-1].before(topic, group) == 11
+    admin.alter_group_offsets(group, {second: OffsetAndMetadata(9, "", -1)})
+    assert queries.lag(lab.connection, topic, group) == {0: 4, 1: 1}
+    wait_until(lambda: lab.watch().samples[-1].lag(topic, group) == 5)
+    assert queries.lag(lab.connection, "no-such-topic", group) == {}
 
 
 def test_a_coordinator_that_dies_and_comes_back(own_home):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
+from lab_env.observation.sample import waiting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -325,8 +326,7 @@ def _wrong_outcome(lab: "Lab", ends: dict[int, int], found: dict) -> Result | No
         return {place[1]: offset for place, offset in told.items() if place[0] == topic}
 
     def behind() -> int:
-        there = committed()
-        return sum(max(end - there.get(place, 0), 0) for place, end in ends.items())
+        return sum(waiting(ends, committed(), {}).values())
 
     until(lambda: not behind(), DRAIN_SECONDS)
     # first what is committed: what is handled meanwhile may only make it better

@@ -60,7 +60,7 @@ def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
     wrong = {c: (told.get(c, 0), count) for c, count in truth.items() if told.get(c, 0) != count}
     found["wrong"] = _written(wrong)
     found["sum"] = sum(told.values())
-    behind = _behind(lab, topic, group)
+    behind = queries.lag(lab.connection, topic, group)
     if any(behind.values()):
         found["waiting"] = sum(behind.values())
         one_each = set(behind.values()) <= {0, 1}
@@ -94,18 +94,11 @@ def _moments(lab: "Lab", cuts: Mark, name: str) -> int:
     return int(rows["power_cut"].nunique())
 
 
-def _behind(lab: "Lab", topic: str, group: str) -> dict[int, int]:
-    """Return by partition how many records the group has not committed."""
-    ends = queries.end_offsets(lab.connection, topic)
-    committed = queries.committed(lab.connection, group, topic)
-    return {partition: end - committed.get(partition, 0) for partition, end in ends.items()}
-
-
 def _wait_for_commit(lab: "Lab", topic: str, group: str) -> None:
     """Return when the group has committed everything, or gets no further."""
     wait = Patience(start_seconds(lab, IDLE_SECONDS), pause=0.2, most=TIMES * MOST_SECONDS)
     while not wait.over:
-        behind = _behind(lab, topic, group)
+        behind = queries.lag(lab.connection, topic, group)
         running = [s for s in lab.services.values() if s.state == "running"]
         if not sum(behind.values()) or not running:
             return

@@ -65,7 +65,7 @@ def drained(
         "count": reports["handled"].nunique(),
         "trucks": reports["service"].nunique(),
         "took": reports["time"].max() - reports["time"].min() if len(reports) else 0.0,
-        "lag": _lag(lab, topic, group),
+        "lag": sum(queries.lag(lab.connection, topic, group).values()),
     }
     judges = (_wrong_start, _wrong_group, _wrong_count, _wrong_time)
     answers = (judge(lab, reports, found) for judge in judges)
@@ -128,7 +128,7 @@ def _wait_for_trucks(lab: "Lab", topic: str, group: str, ids: set, seconds: floa
     while True:
         at_work = any(service.state == "running" for service in lab.services.values())
         reports, now = _reports(lab, ids), lab.journal.now()
-        lag = _lag(lab, topic, group)
+        lag = sum(queries.lag(lab.connection, topic, group).values())
         wait.look((len(reports), lag))
         if not at_work or lag == 0:
             time.sleep(SETTLE_SECONDS)
@@ -150,12 +150,6 @@ def _reports(lab: "Lab", ids: set) -> "pd.DataFrame":
     """Return who has handled which of the commands, and when."""
     reports = lab.reports.reindex(columns=["time", "service", "handled"])
     return reports[[value in ids for value in reports["handled"]]]
-
-
-def _lag(lab: "Lab", topic: str, group: str) -> int:
-    committed = queries.committed(lab.connection, group, topic)
-    ends = queries.end_offsets(lab.connection, topic)
-    return sum(end - committed.get(partition, 0) for partition, end in ends.items())
 
 
 def _groups_at(lab: "Lab", topic: str) -> set[str]:

@@ -82,7 +82,7 @@ def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[lis
         state, members = _state(lab, group)
         answers = list(queries.records(lab.connection, audit)["value"])
         committed = queries.committed(lab.connection, group, topic)
-        lag = _lag(lab, topic, group)
+        lag = sum(queries.lag(lab.connection, topic, group).values())
         at_work = members or state in UNSETTLED or _just_started(lab)
         if (answers and committed and lag == 0) or not at_work:
             break
@@ -119,12 +119,6 @@ def _state(lab: "Lab", group: str) -> tuple[str, tuple[str, ...]]:
     if found is None:
         return "", ()
     return found["group_state"], tuple(member["client_id"] for member in found["members"])
-
-
-def _lag(lab: "Lab", topic: str, group: str) -> int:
-    committed = queries.committed(lab.connection, group, topic)
-    ends = queries.end_offsets(lab.connection, topic)
-    return sum(end - committed.get(partition, 0) for partition, end in ends.items())
 
 
 def _just_started(lab: "Lab") -> bool:
@@ -247,7 +241,7 @@ def _groups_at(lab: "Lab", topic: str) -> dict[str, dict]:
             found[name] = {
                 "state": group["group_state"],
                 "members": members,
-                "lag": _lag(lab, topic, name),
+                "lag": sum(queries.lag(lab.connection, topic, name).values()),
             }
     return found
 

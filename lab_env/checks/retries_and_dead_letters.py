@@ -89,10 +89,9 @@ def _rows(lab: "Lab", topic: str) -> list[dict]:
 
 def _waits(lab: "Lab", topic: str, group: str) -> dict[Place, int]:
     """Return where a group stands in the partitions in which records wait, and how many do."""
-    done = queries.committed(lab.connection, group, topic)
+    waits = queries.lag(lab.connection, topic, group)
     ends = queries.end_offsets(lab.connection, topic)
-    at = {partition: done.get(partition, 0) for partition in ends}
-    return {(p, at[p]): end - at[p] for p, end in ends.items() if end > at[p]}
+    return {(p, ends[p] - count): count for p, count in waits.items() if count}
 
 
 def _read(

@@ -140,11 +140,9 @@ def bound(lab: "Lab", topic: str, group: str, ready: str, parked: str) -> Result
 
     def read() -> tuple:
         nonlocal desk
-        done = queries.committed(lab.connection, group, topic)
-        ends = queries.end_offsets(lab.connection, topic)
-        waiting = sum(max(end - done.get(partition, 0), 0) for partition, end in ends.items())
+        waits = sum(queries.lag(lab.connection, topic, group).values())
         readers = _readers(_groups(lab), topic)
-        desk = _Desk(readers, waiting, _rows(lab, ready), _rows(lab, parked))
+        desk = _Desk(readers, waits, _rows(lab, ready), _rows(lab, parked))
         return desk.facts
 
     def is_right(_: tuple) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.patience import Patience, Telling
 from lab_env.messages import say
+from lab_env.observation.sample import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,12 +168,27 @@ def committed(connection: dict, group: str, topic: str) -> dict[int, int]:
 
 def end_offsets(connection: dict, topic: str) -> dict[int, int]:
     """Return the offset that the next record will get, by partition; empty if no such topic."""
+    return _offsets(connection, topic, "end_offsets")[0]
+
+
+def lag(connection: dict, topic: str, group: str) -> dict[int, int]:
+    """Return how many records of a topic lie before a group, by partition; empty if no such topic.
+
+    Where it has committed nothing, all that are kept count: as for one that reads from the
+    beginning.
+    """
+    ends, beginnings = _offsets(connection, topic, "end_offsets", "beginning_offsets")
+    return waiting(ends, committed(connection, group, topic), beginnings)
+
+
+def _offsets(connection: dict, topic: str, *which: str) -> list[dict[int, int]]:
     from kafka import KafkaConsumer, TopicPartition
 
     with contextlib.closing(KafkaConsumer(**connection)) as consumer:
         partitions = consumer.partitions_for_topic(topic) or ()
-        ends = consumer.end_offsets([TopicPartition(topic, p) for p in partitions])
-    return {place.partition: offset for place, offset in ends.items()}
+        places = [TopicPartition(topic, p) for p in partitions]
+        found = [getattr(consumer, one)(places) for one in which]
+    return [{place.partition: offset for place, offset in one.items()} for one in found]
 
 
 def groups(connection: dict) -> dict[str, dict]:

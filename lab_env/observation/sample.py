@@ -2,9 +2,30 @@
 
 from dataclasses import dataclass, field
 from math import nan
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Partition = TypeVar("Partition")  # however the caller names a partition
 
 Place = tuple[str, int]  # (topic, partition)
+
+
+def waiting(
+    end_offsets: "Mapping[Partition, int]",
+    committed: "Mapping[Partition, int]",
+    beginning_offsets: "Mapping[Partition, int]",
+) -> "dict[Partition, int]":
+    """Return how many offsets lie before a group, by partition: what all mean by its lag.
+
+    It goes on at its committed offset; where it has none, or the record at it is not kept any
+    more, it begins at the oldest record.
+    """
+    return {
+        place: max(end - max(committed.get(place, 0), beginning_offsets.get(place, 0)), 0)
+        for place, end in end_offsets.items()
+    }
 
 
 class Replicas(NamedTuple):
@@ -85,7 +106,9 @@ class Sample:
 
         That is where it has committed nothing; everywhere else it goes on at its place.
         """
-        return max(self.produced(topic) - self.consumed(topic, group), 0)
+        committed = self.groups.get(group, GroupSample()).committed
+        ends = {place: end for place, end in self.ends.items() if place[0] == topic}
+        return sum(waiting(ends, committed, self.starts).values())
 
     def placeless(self, topic: str, group: str) -> list[int]:
         """Return the partitions of ``topic`` with records in which ``group`` has no offset."""
