@@ -5,10 +5,10 @@ from pictures import assert_readable, final, words_of_every_frame
 
 from lab_env import Lab
 from lab_env.figures import Show
-from lab_env.figures.delivery import SETTLE, DeliveryLedger, Lasting
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal, Mark
 from lab_env.ground.reports import Reports
+from lab_env.observation.facts.delivery import SETTLE, DeliveryLedger, Lasting
 from lab_env.observation.sample import GroupSample, Sample
 
 TOPIC, GROUP = "flights.departed", "board"

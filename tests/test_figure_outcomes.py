@@ -8,10 +8,10 @@ from pictures import assert_readable, final, near, words_of_every_frame
 from lab_env import Lab
 from lab_env.figures import Show
 from lab_env.figures.engine import style
-from lab_env.figures.outcomes import BLOCKED, Standing
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
+from lab_env.observation.facts.progress import BLOCKED, PartitionProgress
 from lab_env.observation.sample import GroupSample, Sample
 
 TOPIC, GROUP, DEAD, RETRY, REPAIR = "flights", "billing", "dead", "retry", "repairs"
@@ -63,7 +63,7 @@ def every(begin: float, end: float) -> np.ndarray:
 
 
 def test_blocked_is_what_waits_and_is_not_committed_for_two_seconds():
-    standing = Standing()
+    standing = PartitionProgress()
     for time in every(0, 10):
         standing.take(time, end=int(time) + 5, committed=3, owner="clerk")
     assert standing.state == BLOCKED
@@ -75,7 +75,7 @@ def test_blocked_is_what_waits_and_is_not_committed_for_two_seconds():
 
 
 def test_who_gets_on_slowly_or_has_nothing_to_do_is_not_blocked():
-    slow, idle = Standing(), Standing()
+    slow, idle = PartitionProgress(), PartitionProgress()
     for time in every(0, 10):
         slow.take(time, end=100, committed=int(time / 1.75), owner="clerk")
         idle.take(time, end=7, committed=7, owner="clerk")
@@ -85,7 +85,7 @@ def test_who_gets_on_slowly_or_has_nothing_to_do_is_not_blocked():
 
 
 def test_what_nobody_could_read_is_no_block():
-    standing = Standing()
+    standing = PartitionProgress()
     for time in (*every(0, 1), *every(8, 9.5)):
         if time == 8:
             standing.lose()

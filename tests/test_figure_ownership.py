@@ -12,7 +12,7 @@ from lab_env.figures import Show, bars
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal, Mark
 from lab_env.ground.reports import Reports
-from lab_env.observation.facts.ownership import FIRST, NOBODY, UNKNOWN, UNTOLD, Tenure
+from lab_env.observation.facts.ownership import FIRST, NOBODY, UNKNOWN, UNTOLD, OwnershipHistory
 from lab_env.observation.sample import GroupSample, Sample
 
 TOPIC = "flights.departed"
@@ -397,7 +397,7 @@ def told(tenure) -> list[tuple[float, list[int]]]:
 
 
 def test_a_change_is_drawn_from_the_first_sample_that_saw_it():
-    tenure = Tenure(TOPIC, "board")
+    tenure = OwnershipHistory(TOPIC, "board")
     for at in (0.0, 0.25, 0.5):
         tenure.take(sample(at))
     tenure.take(sample(0.75, {}, "PreparingRebalance"))
@@ -411,7 +411,7 @@ def test_a_change_is_drawn_from_the_first_sample_that_saw_it():
 
 
 def test_a_short_silence_is_bridged_and_a_long_one_is_unknown_from_the_last_answer():
-    tenure = Tenure(TOPIC, "board")
+    tenure = OwnershipHistory(TOPIC, "board")
     tenure.take(sample(0.0))
     tenure.take(sample(0.5, stale=0.5))
     assert tenure.edge == 0.0  # nothing is drawn beyond what is known
@@ -428,7 +428,7 @@ def test_a_short_silence_is_bridged_and_a_long_one_is_unknown_from_the_last_answ
 
 
 def test_an_answer_that_was_long_on_its_way_is_taken_for_when_it_was_asked():
-    tenure = Tenure(TOPIC, "board")
+    tenure = OwnershipHistory(TOPIC, "board")
     tenure.take(sample(0.0, {}, "PreparingRebalance"))
     assert tenure.wait(6.0)
     assert tenure.count == 1
@@ -445,7 +445,7 @@ def test_an_answer_that_was_long_on_its_way_is_taken_for_when_it_was_asked():
 
 
 def test_generations_that_jump_and_members_between_two_samples():
-    tenure = Tenure(TOPIC, "board")
+    tenure = OwnershipHistory(TOPIC, "board")
     tenure.take(sample(0.0, generation=1, protocol="consumer"))
     tenure.take(sample(0.25, generation=9, protocol="consumer"))
     tenure.take(sample(0.5, dict(enumerate("bbb")), members=("b", "c"), generation=4))

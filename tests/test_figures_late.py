@@ -3,10 +3,10 @@
 import pytest
 from driven import GROUP, TOPIC, Drive
 
-from lab_env.figures.delivery import DeliveryLedger
 from lab_env.figures.engine import hearing
+from lab_env.observation.facts.delivery import DeliveryLedger
 from lab_env.observation.facts.leadership import Leadership
-from lab_env.observation.facts.ownership import Tenure
+from lab_env.observation.facts.ownership import OwnershipHistory
 from lab_env.observation.sample import GroupSample, Replicas, Sample
 
 # drawn as they are drawn for a student, which takes its time
@@ -30,7 +30,7 @@ def group(time: float, state: str = "Stable", stale: float = 0.0, **more) -> Sam
 
 @pytest.mark.parametrize("apart", [1.3, 6.0, LATE])
 def test_a_rebalance_is_one_however_late_the_samples_are(apart):
-    tenure = Tenure(TOPIC, GROUP)
+    tenure = OwnershipHistory(TOPIC, GROUP)
     tenure.take(group(0.0))
     for number in range(1, 5):
         time = number * apart
@@ -45,7 +45,7 @@ def test_a_rebalance_is_one_however_late_the_samples_are(apart):
 
 
 def test_a_rebalance_during_which_a_broker_does_not_answer_is_one():
-    tenure = Tenure(TOPIC, GROUP)
+    tenure = OwnershipHistory(TOPIC, GROUP)
     tenure.take(group(0.0, "PreparingRebalance"))
     for time in range(1, 20):
         tenure.take(group(time, "PreparingRebalance", stale=time))
@@ -56,7 +56,7 @@ def test_a_rebalance_during_which_a_broker_does_not_answer_is_one():
 
 
 def test_a_rebalance_that_ended_while_nobody_answered_stays_ended_and_the_next_is_another():
-    tenure = Tenure(TOPIC, GROUP)
+    tenure = OwnershipHistory(TOPIC, GROUP)
     tenure.take(group(0.0, "PreparingRebalance"))
     tenure.take(group(9.0, "PreparingRebalance", stale=9.0))
     tenure.take(group(10))

@@ -11,6 +11,7 @@ from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
 from lab_env.observation import queries
+from lab_env.observation.facts.rebalances import REBALANCING
 from lab_env.observation.groups import DEAD, describe
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ START_SECONDS = 6.0  # a service that runs and is in no group may still be on it
 COMMIT_SECONDS = 7.0  # who commits by the client's own timer does so every 5 s
 ROUND_SECONDS = 4.0  # between the two rounds of a cooperative rebalance lies a heartbeat, 3 s
 MOST_SECONDS = 18.0
-UNSETTLED = ("PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _what_is_wrong(
 ) -> Result:
     if (name := _failed(lab)) and len(one.shares) < len(wanted[group]):
         return _wrong("failed", name=name, error=lab.services[name].error, **values)
-    if one.state in UNSETTLED:
+    if one.state in REBALANCING:
         return _wrong("rebalancing", **values)
     if not one.shares:
         return _nobody(lab, topics, wanted, one, values)
@@ -167,7 +167,7 @@ def _patience(lab: "Lab", found: dict[str, Found], wanted: dict, committed: bool
     """Return for how many seconds nothing may have changed before the check answers."""
     if all(_fits(one, wanted[group], committed) for group, one in found.items()):
         return HELD_SECONDS
-    if any(one.state in UNSETTLED for one in found.values()):
+    if any(one.state in REBALANCING for one in found.values()):
         return MOST_SECONDS
     if _running(lab) > sum(len(one.shares) for one in found.values()):
         return start_seconds(lab, START_SECONDS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
+from lab_env.observation.facts.rebalances import is_calm
 from lab_env.observation.sample import waiting
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from lab_env.observation.sample import GroupSample, Sample
 
 START_SECONDS = 15.0  # until a group has settled, on a machine that is busy
-CALM_SECONDS = 1.0  # a group that has not moved for so long is settled
 IDLE_SECONDS = 2.0  # nobody has begun to do anything in so long
 BACK_SECONDS = 12.0  # until one that was killed is back, or one that is too much is gone
 ROLL_SECONDS = 15.0  # for each restart
@@ -229,24 +229,11 @@ def carries_load(
 def _is_whole(lab: "Lab", topic: str, group: str, since: float) -> bool:
     """Return whether a group has settled, with all copies of a service that has joined it."""
     there = _settled(lab, topic, group, since)
-    if there is None or not _is_calm(lab, group):
+    if there is None or not is_calm(lab.watch(groups=[group]).samples, group, members=False):
         return False
     stems = {name.rpartition("-")[0] for name in there}
     copies = {one.name for one in lab.services.values() if one.state == "running"}
     return {name for name in copies if name.rpartition("-")[0] in stems} <= there
-
-
-def _is_calm(lab: "Lab", group: str) -> bool:
-    """Return whether nobody has come or gone for a while, as the observer saw it."""
-    samples = list(lab.watch(groups=[group]).samples)
-    last = samples[-1]
-    for one in reversed(samples):
-        seen = one.groups.get(group)
-        if seen is None or seen.state != "Stable" or seen.owners != last.groups[group].owners:
-            return False
-        if last.time - one.time >= CALM_SECONDS:
-            return True
-    return False
 
 
 def _wrong_size(seen: "GroupSample", places: list, work: float, found: dict) -> Result | None:

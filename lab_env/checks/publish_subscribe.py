@@ -8,6 +8,7 @@ from lab_env.checks.evidence import start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import TIMES, Patience
 from lab_env.observation import queries
+from lab_env.observation.facts.rebalances import REBALANCING
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -17,7 +18,6 @@ STEADY_SECONDS = 3.0  # what has not changed for so long will not change by itse
 DONE_SECONDS = 1.0  # the same, when all groups have read to the end
 COMMIT_SECONDS = 7.0  # who commits by the client's own timer does so every 5 s
 MOST_SECONDS = 25.0
-UNSETTLED = ("PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling")
 
 
 @graded
@@ -42,7 +42,7 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
     truth = Counter(carriers[one] for one in ids)
     answers, found = _wait_for_audit(lab, topic, audit, group)
     found |= {"topic": topic, "audit": audit, "group": group, "flights": len(ids)}
-    if found["state"] in UNSETTLED:
+    if found["state"] in REBALANCING:
         return _wrong("audit_rebalancing", **found)
     if not answers:
         key = "audit_no_answer" if found["committed"] else "audit_nothing"
@@ -83,7 +83,7 @@ def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[lis
         answers = list(queries.records(lab.connection, audit)["value"])
         committed = queries.committed(lab.connection, group, topic)
         lag = sum(queries.lag(lab.connection, topic, group).values())
-        at_work = members or state in UNSETTLED or _just_started(lab)
+        at_work = members or state in REBALANCING or _just_started(lab)
         if (answers and committed and lag == 0) or not at_work:
             break
         wait.look((len(answers), lag))
@@ -169,7 +169,7 @@ def each_shows_all(
         "shown_second": shown[second],
         "names": ", ".join(sorted(groups)),
     }
-    if any(group["state"] in UNSETTLED for group in groups.values()):
+    if any(group["state"] in REBALANCING for group in groups.values()):
         return _wrong("screens_rebalancing", **found)
     for name in screens:
         if name in lab.services and lab.services[name].state == "failed":
@@ -213,7 +213,7 @@ def _wait_for_screens(
         if complete and at_end and len(groups) > 1:
             return facts
         steady = wait.quiet > (DONE_SECONDS if at_end else STEADY_SECONDS)
-        unsettled = any(group["state"] in UNSETTLED for group in groups.values())
+        unsettled = any(group["state"] in REBALANCING for group in groups.values())
         starting = not joined and not complete and _just_started(lab)
         nobody = not any(name in lab.services for name in screens)
         if (nobody or (steady and not unsettled and not starting)) or wait.over:

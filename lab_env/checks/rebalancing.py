@@ -6,6 +6,7 @@ from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
 from lab_env.observation import queries
+from lab_env.observation.facts.rebalances import CLASSIC, REBALANCING, is_calm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 6.0  # until a service has joined, or has worked after it joined
 MOST_SECONDS = 30.0  # for all that a check waits for
-STABLE_SECONDS = 1.5  # a group that has not moved for so long is stable
 TOLD_SECONDS = 0.6  # a commit may be seen so much earlier than the report of its record
 WORK_SHARE = 0.8  # of the time that the work takes: clocks are not exact
-CLASSIC = ("PreparingRebalance", "CompletingRebalance")  # all members wait meanwhile
-REBALANCING = (*CLASSIC, "Assigning", "Reconciling")
 GOODBYE_SECONDS = 2.0  # who says goodbye is missed sooner, who only falls silent later
 
 
@@ -98,7 +96,7 @@ def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
             # what came of it shows when the batch is through
             return bool(reports["handled"].duplicated().any()) or wait.total > wait.seconds
         if history and _is_done(history[-1], topic, group):
-            return _is_calm(history, group)
+            return is_calm(history, group)
         return wait.over
 
     def handled() -> int:
@@ -109,18 +107,6 @@ def _wait_for_work(lab: "Lab", topic: str, group: str, ids: set) -> None:
 
 def _is_done(sample: "Sample", topic: str, group: str) -> bool:
     return sample.produced(topic) > 0 and sample.lag(topic, group) == 0
-
-
-def _is_calm(history: "list[Sample]", group: str) -> bool:
-    """Return whether the group has been stable, with the same owners, for a while."""
-    last = history[-1]
-    for sample in reversed(history):
-        seen = sample.groups[group]
-        if seen.state != "Stable" or not seen.members or seen.owners != last.groups[group].owners:
-            return False
-        if last.time - sample.time >= STABLE_SECONDS:
-            return True
-    return False
 
 
 def _has_had_members(history: "list[Sample]", group: str) -> bool:
@@ -190,7 +176,7 @@ def _wrong_outcome(lab: "Lab", reports: "pd.DataFrame", found: dict) -> Result |
         return _wrong("kept_no_work", took=took, **found)
     if not history[-1].groups[group].members:
         return _wrong("kept_left", **found)
-    if not _is_calm(history, group):
+    if not is_calm(history, group):
         return _wrong("kept_rebalancing", state=history[-1].groups[group].state, **found)
     return None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
+from lab_env.observation.facts.progress import BLOCKED_AFTER
 
 if TYPE_CHECKING:
     from lab_env import Lab
@@ -19,7 +20,6 @@ STEADY_SECONDS = 6.0  # what has not changed for so long will not change by itse
 IDLE_SECONDS = 3.0  # the same when nothing waits, but something is missing
 CALM_SECONDS = 1.5  # the same when nothing waits and nothing is missing
 MOST_SECONDS = 30.0  # for all that a check waits for
-BLOCKED_SECONDS = 2.0  # a partition that stands for longer is blocked, as in the lesson's picture
 GAP_SECONDS = 0.5  # between two samples, at the most
 HELD_SECONDS = 5.0  # in all: a busy machine may stand still for a moment as well
 MOST_ATTEMPTS = 15  # who has been tried more often goes round and round
@@ -284,7 +284,7 @@ def _held(lab: "Lab", topic: str, group: str) -> float:
             far = {place: seen.committed.get(place, 0) for place in own}
             before, since = stands.get(member, (None, now))
             if far != before:
-                if now - since > BLOCKED_SECONDS:
+                if now - since > BLOCKED_AFTER:
                     blocked[member] += now - since
                 stands.pop(member, None)
                 if any(sample.ends.get(place, 0) > offset for place, offset in far.items()):

@@ -16,8 +16,8 @@ from lab_env.observation.facts.ownership import (
     NOBODY,
     UNKNOWN,
     UNTOLD,
+    OwnershipHistory,
     State,
-    Tenure,
 )
 
 THICKEST = 34.0  # units of a bar
@@ -58,7 +58,7 @@ class Bars:
         told: codes whose name stands in some bar.
     """
 
-    def __init__(self, tenure: Tenure, palette: style.Palette, stencils: Stencils):
+    def __init__(self, tenure: OwnershipHistory, palette: style.Palette, stencils: Stencils):
         self.tenure = tenure
         self._palette = palette
         self._stencils = stencils

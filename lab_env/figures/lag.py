@@ -10,7 +10,7 @@ DASHES = (0, (4, 2))  # of what is not known, but would be so if the group began
 MOST_TOLD = 6  # partitions that a sentence names
 
 
-class Depth:
+class LagSeries:
     """The lag of one group of a topic over time; other pictures use it too.
 
     Args:
@@ -93,7 +93,7 @@ class Depth:
         return say("figures.lag_uncommitted", group=self.group, kept=style.number(last))
 
 
-class DepthLine:
+class LagLine:
     """The lag of a group in a panel: a line where it is known, dashes where it is guessed.
 
     Args:
@@ -104,7 +104,7 @@ class DepthLine:
         area: whether the ground below the known line is filled.
     """
 
-    def __init__(self, figure: TimeFigure, panel: Panel, depth: Depth, look, *, area: bool):
+    def __init__(self, figure: TimeFigure, panel: Panel, depth: LagSeries, look, *, area: bool):
         self._figure, self._depth, self._look = figure, depth, look
         self._line = figure.line(panel, look.colour)
         self._dashes = figure.line(panel, look.colour, ls=DASHES)
@@ -136,7 +136,7 @@ class Lag(TimeFigure):
         self.title = say("figures.lag_title", topic=topic)
         self.panels = [Panel(label=say("figures.lag_unit"))]
         self._scale = scales.Amount(least=10)
-        self._depths = [Depth(topic, group) for group in groups]
+        self._depths = [LagSeries(topic, group) for group in groups]
         self.series = [one for depth in self._depths for one in (depth.series, depth.guess)]
 
     def build(self, figure) -> None:
@@ -144,7 +144,7 @@ class Lag(TimeFigure):
         super().build(figure)
         panel = self.panels[0]
         self._lines = [
-            DepthLine(self, panel, depth, self._stage.palette.look(depth.group), area=alone)
+            LagLine(self, panel, depth, self._stage.palette.look(depth.group), area=alone)
             for alone in [len(self._depths) == 1]
             for depth in self._depths
         ]

@@ -4,15 +4,20 @@ from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
+from lab_env.observation.facts.progress import (
+    BLOCKED,
+    BLOCKED_AFTER,
+    IDLE,
+    MOVES,
+    PartitionProgress,
+)
 from lab_env.observation.facts.series import Series
 from lab_env.observation.sample import GroupSample, Place, Sample
 
-BLOCKED_AFTER = 2.0  # seconds without a commit while records wait
 MOST_ROWS = 6
 THICKEST = 18.0  # units of a bar
 SUNK = 0.18  # rows that a bar stands below the middle of its row: above it are words
 PAD = 6.0  # units between words and what is beside them
-IDLE, MOVES, BLOCKED = "idle", "moves", "blocked"
 # an outcome keeps its look; other words that services report get the next colours
 LOOKS = {
     "handled": style.Look(style.BLUE, "o", style.readable(style.BLUE)),
@@ -21,76 +26,6 @@ LOOKS = {
     "replayed": style.Look(style.GREEN, "^", style.readable(style.GREEN)),
     "skipped": style.Look(style.INK, "X", style.INK),
 }
-
-
-class Standing:
-    """Whether a group gets on in one partition, from what the broker tells alone.
-
-    Attributes:
-        stretches: [begin, end, state] in the order of time; no stretch where nothing is known.
-        waits: how many records wait.
-        read: whether a member owns the partition.
-        longest: seconds of the longest block so far.
-    """
-
-    def __init__(self) -> None:
-        self.stretches: list[list] = []
-        self.waits = 0
-        self.read = True
-        self.longest = 0.0
-        self._committed: int | None = None
-        self._since: float | None = None  # since when records wait and nothing is committed
-
-    def take(self, time: float, end: int, committed: int, owner: str | None) -> None:
-        """Take in what the broker told at a time."""
-        self.waits, self.read = max(end - committed, 0), owner is not None
-        if not self.waits:
-            self._since = None
-        elif self._since is None or committed != self._committed:
-            self._since = time
-        self._committed = committed
-        stands = self._since is not None and time - self._since > BLOCKED_AFTER
-        if stands:
-            self.longest = max(self.longest, time - self._since)
-        self._put(time, BLOCKED if stands else MOVES if self.waits else IDLE)
-
-    def lose(self) -> None:
-        """Note that nothing is known from here on: a block would have to be seen anew."""
-        self._since = None
-        if self.stretches and self.stretches[-1] is not None:
-            self.stretches.append(None)
-
-    @property
-    def state(self) -> str:
-        """What the partition does now."""
-        last = self.stretches[-1] if self.stretches else None
-        return IDLE if last is None else last[2]
-
-    @property
-    def blocked_for(self) -> float:
-        """For how long it has been blocked (s), 0 if it is not."""
-        begin, end, state = (self.stretches[-1] if self.stretches else None) or (0.0, 0.0, IDLE)
-        return end - begin if state == BLOCKED else 0.0
-
-    def trim(self, before: float) -> None:
-        """Forget stretches that ended before a time, but for the last."""
-        while len(self.stretches) > 1 and (
-            self.stretches[0] is None or self.stretches[0][1] < before
-        ):
-            del self.stretches[0]
-
-    def _put(self, time: float, state: str) -> None:
-        last = self.stretches[-1] if self.stretches else None
-        if last is not None and last[2] == state:
-            last[1] = time
-            return
-        begin = time if last is None else last[1]
-        if state == BLOCKED and last is not None:  # it has been since its last commit
-            begin = max(min(self._since, last[1]), last[0])
-            last[1] = begin
-            if begin == last[0]:
-                self.stretches.pop()
-        self.stretches.append([begin, time, state])
 
 
 class Outcomes(Stamped, TimeFigure):
@@ -129,7 +64,7 @@ class Outcomes(Stamped, TimeFigure):
         self._sum_panel = Panel(weight=1.2, label=say("figures_outcomes.unit"))
         self.panels = [self._rows_panel, self._sum_panel]
         self._scale = scales.Amount(least=10)
-        self._standings: dict[Place, Standing] = {}
+        self._standings: dict[Place, PartitionProgress] = {}
         self._sums: dict[str, Series] = {}
         self._base: dict[str, int] = {}
         self._retry_waits: int | None = None  # while there are no retry topics
@@ -146,7 +81,7 @@ class Outcomes(Stamped, TimeFigure):
         for gone in self._standings.keys() - set(places):  # the topic may come again
             self._standings[gone].lose()
         for place in places:
-            standing = self._standings.setdefault(place, Standing())
+            standing = self._standings.setdefault(place, PartitionProgress())
             if self.stale(sample) > 0 or group.protocol == "share":  # which commits no offsets
                 standing.lose()
             elif sample.time >= self.origin:
@@ -292,7 +227,7 @@ class Outcomes(Stamped, TimeFigure):
         word = say(f"figures_outcomes.{name}") if name in LOOKS else style.shorten(name, 12)
         return f"{look.glyph} {word}"
 
-    def _points(self, standing: Standing, state: str, at: float) -> tuple[list, list]:
+    def _points(self, standing: PartitionProgress, state: str, at: float) -> tuple[list, list]:
         begin_of_sight = self.origin + self._window[0]
         times: list[float] = []
         for stretch in standing.stretches:
@@ -300,7 +235,7 @@ class Outcomes(Stamped, TimeFigure):
                 times += (max(stretch[0], begin_of_sight), stretch[1], float("nan"))
         return times, [at] * len(times)
 
-    def _write_row(self, standing: Standing, y: float, thick: float) -> None:
+    def _write_row(self, standing: PartitionProgress, y: float, thick: float) -> None:
         """Write how many wait at the right, and above a block how long it lasts.
 
         Where rows are too close for that, it stands in the block.

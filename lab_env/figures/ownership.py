@@ -9,10 +9,10 @@ from lab_env.figures.bars import ZONE, Bars
 from lab_env.figures.engine import marks, scales, style
 from lab_env.figures.engine.stencil import Pixels, Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
-from lab_env.figures.lag import Depth, DepthLine
+from lab_env.figures.lag import LagLine, LagSeries
 from lab_env.ground.journal import Mark
 from lab_env.messages import say
-from lab_env.observation.facts.ownership import FIRST, MemberChange, Tenure
+from lab_env.observation.facts.ownership import FIRST, MemberChange, OwnershipHistory
 from lab_env.observation.facts.series import Spacing
 from lab_env.observation.sample import Sample
 
@@ -26,8 +26,8 @@ class Block:
     """The rows of one group: what is known, and how it is painted."""
 
     def __init__(self, topic: str, group: str, panel: Panel):
-        self.tenure = Tenure(topic, group)
-        self.depth = Depth(topic, group)
+        self.tenure = OwnershipHistory(topic, group)
+        self.depth = LagSeries(topic, group)
         self.panel = panel
         self.bars: Bars | None = None
         self.artist: Pixels | None = None
@@ -120,7 +120,7 @@ class Ownership(Stamped, TimeFigure):
         ]
         single = len(self._blocks) == 1
         self._lines = [
-            DepthLine(self, panel, block.depth, look, area=single)
+            LagLine(self, panel, block.depth, look, area=single)
             for block, look in zip(self._blocks, looks, strict=True)
         ]
         self._zones = PolyCollection([], facecolors=[tuple(c / 255 for c in ZONE)], animated=True)
@@ -343,7 +343,7 @@ class Ownership(Stamped, TimeFigure):
         more = len(names) - sum(map(len, lines))
         return [*lines, [(say("figures.ownership_others", count=more), style.SOFT)]]
 
-    def _kind_of(self, tenure: Tenure) -> str:
+    def _kind_of(self, tenure: OwnershipHistory) -> str:
         """Return the group's protocol in words, or that there is no such group or topic."""
         if tenure.is_gone:
             return say("figures.ownership_no_topic")
@@ -380,7 +380,7 @@ class Ownership(Stamped, TimeFigure):
         parts.append(say("figures.ownership_seen", seconds=self._spacing.words))
         return self.sentence_of(now, ["; ".join(parts)])
 
-    def _owners_told(self, tenure: Tenure) -> list[str]:
+    def _owners_told(self, tenure: OwnershipHistory) -> list[str]:
         if not tenure.states:
             return [say("figures.nothing_yet")]
         if tenure.is_gone:
@@ -404,7 +404,7 @@ class Ownership(Stamped, TimeFigure):
             words = [say(f"figures.{key}")]
         return words
 
-    def _rebalances_told(self, tenure: Tenure, now: float) -> list[str]:
+    def _rebalances_told(self, tenure: OwnershipHistory, now: float) -> list[str]:
         words = []
         if tenure.count:
             words.append(
@@ -420,7 +420,7 @@ class Ownership(Stamped, TimeFigure):
         return words
 
 
-def _is_other(tenure: Tenure) -> bool:
+def _is_other(tenure: OwnershipHistory) -> bool:
     return tenure.protocol not in ("", "classic", "consumer")
 
 

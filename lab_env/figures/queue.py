@@ -2,7 +2,7 @@
 
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
-from lab_env.figures.lag import Depth, DepthLine
+from lab_env.figures.lag import LagLine, LagSeries
 from lab_env.messages import say
 from lab_env.observation.facts.counts import OwnerCounts
 from lab_env.observation.sample import GroupSample, Sample
@@ -46,7 +46,7 @@ class Queue(TimeFigure):
         self._depth_panel = Panel(weight=0.8, label=say("figures.lag_unit"))
         self.panels = [self._rows_panel, self._depth_panel]
         self._scale = scales.Amount(least=10)
-        self._depth = Depth(topic, group)
+        self._depth = LagSeries(topic, group)
         self.series = [self._depth.series, self._depth.guess]
         self._owners = OwnerCounts(topic, group)
         self._counted: dict[str, int] = {}
@@ -59,7 +59,7 @@ class Queue(TimeFigure):
         """Make the area below; rows are made when a worker comes."""
         super().build(figure)
         look = self._stage.palette.look(self._group)
-        self._line = DepthLine(self, self._depth_panel, self._depth, look, area=True)
+        self._line = LagLine(self, self._depth_panel, self._depth, look, area=True)
 
     # -- reading ------------------------------------------------------------------------------
 

@@ -4,13 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lab_env.observation.facts.rebalances import CLASSIC, REBALANCING, Rebalance
 from lab_env.observation.sample import GroupSample, Sample
 
 ABSENT, NOBODY, UNTOLD, UNKNOWN, FIRST = range(5)  # codes of a partition; members' begin at FIRST
 UNSEEN = 1.0  # seconds without an answer after which it is not known who owns what
 LATE = 5.0  # the same where nobody has asked: the lab itself is slow, or was frozen
-CLASSIC = ("PreparingRebalance", "CompletingRebalance")  # nobody can tell the owners meanwhile
-REBALANCING = (*CLASSIC, "Assigning", "Reconciling")
 
 
 class State(NamedTuple):
@@ -36,19 +35,7 @@ class MemberChange(NamedTuple):
     came: bool
 
 
-class Rebalance:
-    """A rebalance from the first sample that told of it to the first that did not."""
-
-    def __init__(self, begin: float):
-        self.begin = begin
-        self.end: float | None = None
-
-    def seconds(self, now: float) -> float:
-        """Return how long it has lasted, seen at ``now``."""
-        return max((now if self.end is None else self.end) - self.begin, 0.0)
-
-
-class Tenure:
+class OwnershipHistory:
     """The owners of a topic's partitions in one group over time.
 
     What a sample tells holds until the next one. While the broker does not answer for longer than
