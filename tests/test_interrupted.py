@@ -136,6 +136,23 @@ def test_pause_resume_and_wipe_are_done_as_a_whole(lab):
     assert works(lab, "after.a.wipe")
 
 
+def test_a_start_goes_on_though_kafkas_client_never_comes_to_an_end(lab, monkeypatch):
+    ends = threading.Event()
+    trips, real = [], readiness._trip
+
+    def first_one_hangs(*args):
+        trips.append(args)
+        if len(trips) == 1:
+            ends.wait()
+        real(*args)
+
+    monkeypatch.setattr(readiness, "_trip", first_one_hangs)
+    monkeypatch.setattr(readiness, "STUCK_SECONDS", 0.5)
+    readiness.round_trip(lab.connection, brokers=1)
+    ends.set()
+    assert len(trips) >= 2
+
+
 def test_a_broker_that_somebody_else_freezes_is_paused(lab):
     process = psutil.Process(lab._cluster.pids[1])
     process.suspend()
@@ -206,20 +223,3 @@ def test_a_supervisor_that_is_killed_is_told_in_a_notice(lab):
     assert set(lab.nodes.values()) == {"dead"}
     lab.close()
     assert not lab._cluster.folder.exists()
-
-
-def test_a_start_goes_on_though_kafkas_client_never_comes_to_an_end(lab, monkeypatch):
-    ends = threading.Event()
-    trips, real = [], readiness._trip
-
-    def first_one_hangs(*args):
-        trips.append(args)
-        if len(trips) == 1:
-            ends.wait()
-        real(*args)
-
-    monkeypatch.setattr(readiness, "_trip", first_one_hangs)
-    monkeypatch.setattr(readiness, "STUCK_SECONDS", 0.5)
-    readiness.round_trip(lab.connection, brokers=1)
-    ends.set()
-    assert len(trips) >= 2

@@ -15,9 +15,9 @@ from conftest import wait_until
 from parts import rendering
 
 from lab_env import Lab, kubernetes
-from lab_env.kubernetes.documents import containers, labels, spec, the, variables, workloads
 from lab_env.kubernetes.kinds import title
 from lab_env.kubernetes.lint import references
+from lab_env.kubernetes.parts import containers, labels, spec, the, variables, workloads
 
 ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -26,8 +26,8 @@ from conftest import wait_until
 
 from lab_env import kubernetes
 from lab_env.ground.errors import BadInputError, ClusterError
-from lab_env.kubernetes import connect, kubeconfig, login, manifests
-from lab_env.kubernetes.documents import containers, spec, the
+from lab_env.kubernetes import connection, kubeconfig, login, manifests
+from lab_env.kubernetes.parts import containers, spec, the
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -76,7 +76,7 @@ def written(monkeypatch, tmp_path):
 @pytest.fixture
 def soon(monkeypatch):
     """Let a cluster have less time to answer than a student gives it."""
-    monkeypatch.setattr(connect, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1.0)
 
 
 def refusal(*args, **kwargs) -> str:

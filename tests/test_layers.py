@@ -120,6 +120,24 @@ def test_no_two_classes_have_one_name():
     assert {name: where for name, where in names.items() if len(where) > 1} == {}
 
 
+def test_no_wing_calls_two_things_by_one_name():
+    """What a package shows must not hide one of its modules, or be hidden by it."""
+    for module, file in MODULES.items():
+        if file.name != "__init__.py" or not module:
+            continue
+        shown = {
+            one.asname or one.name
+            for node in ast.parse(file.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom)
+            for one in node.names
+            if f"{node.module}.{one.name}".removeprefix("lab_env.") not in MODULES
+        }
+        modules_here = {
+            name.rpartition(".")[2] for name in MODULES if name.startswith(f"{module}.")
+        }
+        assert not shown & modules_here, module
+
+
 def test_every_wing_and_every_module_of_the_root_is_on_the_map():
     lines = re.findall(r"^    ([a-z_]+(?:, [a-z_]+)*)  ", lab_env.__doc__, re.MULTILINE)
     on_map = {name for line in lines for name in line.split(", ")}

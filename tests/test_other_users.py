@@ -302,7 +302,7 @@ class Student:
 
     def __init__(self, place: Path, user: int):
         packages = sysconfig.get_path("purelib")
-        project = Path(folders.__file__).parent.parent
+        project = Path(folders.__file__).parents[2]
         base = Path(sys.base_prefix)
         mounts = {
             base: place / "python",

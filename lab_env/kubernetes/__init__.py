@@ -18,7 +18,7 @@ The parts:
 """
 
 from lab_env.kubernetes.cluster import KubernetesCluster
-from lab_env.kubernetes.connect import NoCluster, connect
+from lab_env.kubernetes.connection import NoCluster, connect
 from lab_env.kubernetes.kubeconfig import contexts
 from lab_env.kubernetes.lint import faults
 from lab_env.kubernetes.manifests import documents, mistakes

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lab_env.kubernetes.documents import (  # fmt: skip
+from lab_env.kubernetes.kinds import title
+from lab_env.kubernetes.manifests import frame, listed, named
+from lab_env.kubernetes.parts import (  # fmt: skip
     containers,
     every,
     labels,
@@ -17,8 +19,6 @@ from lab_env.kubernetes.documents import (  # fmt: skip
     variables,
     workloads,
 )
-from lab_env.kubernetes.kinds import title
-from lab_env.kubernetes.manifests import frame, listed, named
 from lab_env.messages import say
 
 if TYPE_CHECKING:
