@@ -64,7 +64,7 @@ def test_the_top_level_stays_short():
     top = {name.split("/")[0] for name in tracked if name}
     assert top <= {
         "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
-        "pyproject.toml", ".editorconfig",
+        "pyproject.toml", ".editorconfig", "constraints.txt",
         "environment.yml", "docker-compose.yml", ".ci", ".gitignore", ".pre-commit-config.yaml",
         ".github", "notebooks", "lab_env", "services", "deploy", "tests", "benchmarks",
     }  # fmt: skip
