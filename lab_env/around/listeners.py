@@ -5,8 +5,10 @@ import weakref
 
 from lab_env.clusters.embedded import Embedded
 from lab_env.clusters.node import write_properties
+from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.kafka_compat import quiet_kafka
+from lab_env.ground.refusals import refusal
 
 
 class Broker:
@@ -54,11 +56,15 @@ def told_by(address: str, seconds: float = 5.0) -> list[str]:
         seconds: the deadline.
 
     Raises:
-        BrokerError: nobody answers at the address.
+        BrokerError: nobody answers at the address, or who answers refuses.
+        BadInputError: the address or the deadline is none.
     """
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    if not _is_place(address) or ":" not in address:
+        raise BadInputError("listeners.bad_address", got=address)
+    arguments.seconds(seconds)
     patience = {"bootstrap_timeout_ms": int(1000 * seconds)}
     try:
         with (
@@ -68,6 +74,8 @@ def told_by(address: str, seconds: float = 5.0) -> list[str]:
             # a question of the client's own would go where it was told, which may lead nowhere
             brokers = admin._manager.cluster.brokers()
     except (KafkaError, OSError) as error:
+        if why := refusal(error):
+            raise BrokerError("listeners.refused", address=address, why=why) from error
         raise BrokerError("listeners.no_answer", address=address, seconds=f"{seconds:g}") from error
     return [f"{one.host}:{one.port}" for one in brokers]
 

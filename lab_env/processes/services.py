@@ -746,13 +746,7 @@ def names_of(name: object, copies: object) -> list[str]:
 
 
 def _seconds(seconds: object) -> float:
-    try:
-        value = float(seconds)
-    except (TypeError, ValueError):
-        value = -1.0
-    if not value >= 0:
-        raise BadInputError("service.bad_seconds", seconds=seconds)
-    return min(value, threading.TIMEOUT_MAX / 10)
+    return float(arguments.seconds(seconds))
 
 
 def _plain_settings(settings: object) -> dict:
