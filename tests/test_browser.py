@@ -164,6 +164,7 @@ def test_a_picture_goes_on_while_nothing_runs_and_after_an_interrupt(jupyter, st
         one.wait_for_frames(5)
 
 
+@pytest.mark.landing
 def test_the_saved_notebook_holds_the_last_frame_once(jupyter, student):
     with student() as one:
         one.open(jupyter.address(OWN))
@@ -191,6 +192,7 @@ def test_the_saved_notebook_holds_the_last_frame_once(jupyter, student):
     assert javas() == set()
 
 
+@pytest.mark.landing
 def test_restarting_the_kernel_and_ending_jupyterlab_both_end_kafka(jupyter, student):
     """The last test of this file, since it ends the JupyterLab that the others use."""
     before = javas()

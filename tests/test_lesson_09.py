@@ -330,6 +330,7 @@ lab.close()
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.geteuid() != 0, reason="mounts a disk"
 )
+@pytest.mark.landing
 def test_a_full_disk_under_load_is_named_and_nothing_acknowledged_is_lost(own_home, tmp_path):
     small = tmp_path / "small"
     small.mkdir()

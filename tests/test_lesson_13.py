@@ -202,6 +202,7 @@ def test_the_solution_keeps_names_and_may_be_checked_twice(lesson):
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", some(RIGHT_LOOPS, 1))
+@pytest.mark.landing
 def test_another_right_way_keeps_names(lesson, right):
     lesson.accepts(1, RIGHT_LOOPS[right], right)
 
@@ -290,6 +291,7 @@ def test_the_solution_carries_the_storm_and_may_be_checked_twice(lesson):
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", some(RIGHT_STORMS, 1))
+@pytest.mark.landing
 def test_another_right_way_carries_the_storm(lesson, right):
     lesson.accepts(2, RIGHT_STORMS[right], right)
 

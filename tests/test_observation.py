@@ -175,11 +175,12 @@ def test_the_lag_of_the_picture_is_that_of_the_checks_also_after_old_records_hav
     admin.delete_records({first: 6, second: 3})
     lab.watch(topic, groups=[group])
     assert queries.lag(lab.connection, topic, group) == {0: 4, 1: 7}
-    wait_until(lambda: lab.watch().samples[-1].starts == {(topic, 0): 6, (topic, 1): 3})
+    kept = {(topic, 0): 6, (topic, 1): 3}
+    wait_until(lambda: kept.items() <= lab.watch().samples[-1].starts.items(), SECONDS)
     assert lab.watch().samples[-1].before(topic, group) == 11
     admin.alter_group_offsets(group, {second: OffsetAndMetadata(9, "", -1)})
     assert queries.lag(lab.connection, topic, group) == {0: 4, 1: 1}
-    wait_until(lambda: lab.watch().samples[-1].lag(topic, group) == 5)
+    wait_until(lambda: lab.watch().samples[-1].lag(topic, group) == 5, SECONDS)
     assert queries.lag(lab.connection, "no-such-topic", group) == {}
 
 

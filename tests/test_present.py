@@ -150,6 +150,7 @@ def test_a_lesson_is_presented(number, own_home, chromium, tmp_path):
     assert not wrong, "\n\n".join(dict.fromkeys(wrong))
 
 
+@pytest.mark.landing
 def test_slides_begin_however_early_they_are_asked_for(own_home, chromium, tmp_path):
     """A page that has just come has not drawn every cell, and must not hang for that."""
     root = tmp_path / "lessons"

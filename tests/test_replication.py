@@ -131,6 +131,7 @@ def test_all_three_are_killed_and_nothing_that_was_acknowledged_is_lost(lab, top
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the embedded Kafka cannot be frozen there")
+@pytest.mark.landing
 def test_a_broker_that_is_frozen_is_taken_for_dead_and_comes_back(lab, topic):
     figure = lab.show.replicas(topic)
     with Operations(lab, topic, request_timeout_ms=3000) as operations:

@@ -326,6 +326,7 @@ def test_an_aot_cache_that_does_not_fit_is_thrown_away(own_aot, damage, monkeypa
         assert not own_aot.exists()
 
 
+@pytest.mark.landing
 def test_the_cache_is_made_in_the_background_and_never_in_close(own_aot):
     own_aot.unlink()
     with Lab() as lab:

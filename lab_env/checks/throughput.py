@@ -21,6 +21,7 @@ MOST_VALUES, LEAST_VALUES = 8000, 60
 TURN_SECONDS = 0.5  # so many values are given as a function sends in about that time
 TRIALS = 50, 200  # values of the first runs, which show how long one more takes
 RUNS, PARTITIONS = 2, 6
+RACES = 3  # a race that another program has disturbed is run again
 ARRIVE_SECONDS = 2.0  # within which what was sent too late may still arrive
 READ_SECONDS = 8.0
 REFUSED = "increase receive.message.max.bytes"  # what librdkafka logs when a reader refuses
@@ -47,12 +48,21 @@ def faster(lab: "Lab", function, factor: float = 10.0) -> Result:
         return wrong
     events = flights.events(flights.table(month=2).head(MOST_VALUES))
     values = [f"{event['id']} {event['scheduled']} {event}".encode() for event in events]
+    for _ in range(RACES):
+        result, times = _race_once(lab, function, factor, values)
+        if result or times < factor / 4:  # far from it: no disturbance does that
+            break
+    return result
+
+
+def _race_once(lab: "Lab", function, factor: float, values: list[bytes]) -> tuple[Result, float]:
+    """Return what one race says, and how many times as fast the function was; 0 if it failed."""
     naive, topic = (lab.topic(f"check.{name}", PARTITIONS) for name in ("naive", "fast"))
     rows, failures = _race(lab, function, naive, topic, values)
     if "yours" in failures:
-        return _wrong("faster_failed", error=failures["yours"])
+        return _wrong("faster_failed", error=failures["yours"]), 0.0
     if failures:
-        return _wrong("faster_failed", error=next(iter(failures.values())))
+        return _wrong("faster_failed", error=next(iter(failures.values()))), 0.0
     mine = [row for row in rows if row["what"] == "yours"]
     rate = {  # of each side its best run, in which it was disturbed least
         what: max(row["records_per_second"] for row in rows if row["what"] == what)
@@ -62,14 +72,13 @@ def faster(lab: "Lab", function, factor: float = 10.0) -> Result:
     found = {"times": f"{times:.1f}", "factor": f"{factor:g}"}
     found |= {f"rate_{what}": f"{value:,.0f}" for what, value in rate.items()}
     if (wrong := _wrong_content(lab, topic, values, mine, found)) is not None:
-        return wrong
+        return wrong, 0.0
     if late := int(max(row["missing"] for row in mine)):
-        return _wrong("faster_early", late=f"{late:,}", **found)
-    if times < 0.7:
-        return _wrong("faster_slower", **found)
-    if times < 2:
-        return _wrong("faster_waits", **found)
-    return _wrong("faster_not_enough", **found) if times < factor else _passed("faster", **found)
+        return _wrong("faster_early", late=f"{late:,}", **found), 0.0
+    if times >= factor:
+        return _passed("faster", **found), times
+    slow = "slower" if times < 0.7 else "waits" if times < 2 else "not_enough"
+    return _wrong(f"faster_{slow}", **found), times
 
 
 def _wrong_function(function: object) -> Result | None:

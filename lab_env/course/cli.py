@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -170,6 +171,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        # what was under way is thrown away with it, and Python would tell that of each piece
+        warnings.simplefilter("ignore", RuntimeWarning)
         click.echo(say("cli.interrupted"), err=True)
         sys.exit(130)
 
