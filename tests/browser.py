@@ -270,7 +270,8 @@ class Student:
         assert answer.value.ok, answer.value.status
 
     def _hear(self, message) -> None:
-        if message.type == "error":
+        # containers that come and go beside change the machine's networks, and Chromium asks again
+        if message.type == "error" and "ERR_NETWORK_CHANGED" not in message.text:
             self.errors.append(f"{message.text} ({message.location.get('url')})")
 
     def _follow(self, request) -> None:

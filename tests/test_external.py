@@ -196,7 +196,7 @@ def test_names_that_begin_with_a_number_are_of_the_lab_that_made_them(student, s
         with pytest.raises(BadInputError, match="the lab's own"):
             lab.topic("lab-2.mine")
         lab.close()
-    assert topics(shared) == []
+    wait_until(lambda: topics(shared) == [], 60)  # a busy broker deletes a little later
 
 
 def test_a_lab_on_another_machine_keeps_its_topics_while_it_may_live(
@@ -219,7 +219,7 @@ def test_a_lab_on_another_machine_keeps_its_topics_while_it_may_live(
     assert re.search(r"may be asleep, so its 1 topics stay.*after 12 hours", said[-1])
     monkeypatch.setattr(ledger, "SILENT_HOURS", 1e-6)
     assert external.clean(said.append) == ["ana.work"]
-    assert topics(shared) == []
+    wait_until(lambda: topics(shared) == [], 60)  # a busy broker deletes a little later
 
 
 def test_of_labs_that_start_at_the_same_moment_each_has_a_prefix_of_its_own(shared, monkeypatch):
@@ -236,7 +236,7 @@ def test_of_labs_that_start_at_the_same_moment_each_has_a_prefix_of_its_own(shar
     finally:
         for lab in labs:
             lab.close(20)
-    assert topics(shared) == []
+    wait_until(lambda: topics(shared) == [], 60)  # a busy broker deletes a little later
 
 
 def test_a_lab_that_was_taken_for_dead_says_so_and_deletes_nothing(student, shared, monkeypatch):
@@ -251,7 +251,7 @@ def test_a_lab_that_was_taken_for_dead_says_so_and_deletes_nothing(student, shar
         lab.close()
         assert work(shared) == ["ana.mine"]
         admin.delete_topics(["ana.mine"])
-    assert topics(shared) == []
+    wait_until(lambda: topics(shared) == [], 60)  # a busy broker deletes a little later
 
 
 def test_what_close_had_no_time_for_is_removed_all_the_same(student, shared, monkeypatch):
@@ -291,7 +291,7 @@ def test_clean_removes_what_a_killed_notebook_left(shared, monkeypatch):
         timeout=90,
     )
     assert done.stdout.splitlines() == ["removed from the cluster: ana.flights.lost"], done.stderr
-    assert topics(shared) == []
+    wait_until(lambda: topics(shared) == [], 60)  # a busy broker deletes a little later
 
 
 def test_clean_names_what_no_lab_has_made_and_leaves_it(shared, monkeypatch):
