@@ -16,8 +16,8 @@ from pathlib import Path
 
 import jgo
 
-CLUSTERS = Path(__file__).parent.parent / "lab_env" / "clusters"
-LOCK = CLUSTERS.parent / "processes" / "kafka.lock"
+PACKAGE = Path(__file__).parent.parent / "lab_env"
+LOCK = PACKAGE / "processes" / "kafka.lock"
 
 
 def resolve(endpoint: str, folder: Path) -> None:
@@ -83,4 +83,6 @@ def format_disk(folder: Path) -> Path:
 if __name__ == "__main__":
     main(*sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
-        (CLUSTERS / "bootstrap.checkpoint").write_bytes(format_disk(Path(folder)).read_bytes())
+        (PACKAGE / "clusters" / "bootstrap.checkpoint").write_bytes(
+            format_disk(Path(folder)).read_bytes()
+        )

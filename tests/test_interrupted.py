@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 from conftest import wait_until
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 
 from lab_env import Lab
 from lab_env.clusters import readiness
@@ -138,19 +138,24 @@ def test_pause_resume_and_wipe_are_done_as_a_whole(lab):
 
 def test_a_start_goes_on_though_kafkas_client_never_comes_to_an_end(lab, monkeypatch):
     ends = threading.Event()
-    trips, real = [], readiness._trip
+    trips, late, real = [], [], readiness._trip
 
     def first_one_hangs(*args):
         trips.append(args)
         if len(trips) == 1:
             ends.wait()
-        real(*args)
+            late.append(real(*args))
+        else:
+            real(*args)
 
     monkeypatch.setattr(readiness, "_trip", first_one_hangs)
     monkeypatch.setattr(readiness, "STUCK_SECONDS", 0.5)
     readiness.round_trip(lab.connection, brokers=1)
     ends.set()
     assert len(trips) >= 2
+    gone = {one[1] for one in trips}
+    with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
+        wait_until(lambda: len(late) == 1 and not gone & set(admin.list_topics()), END)
 
 
 def test_a_broker_that_somebody_else_freezes_is_paused(lab):

@@ -10,25 +10,25 @@ import pytest
 import lab_env
 
 PACKAGE = Path(lab_env.__file__).parent
-ABOVE_PROCESSES = {"messages", "ground", "processes"}
-KAFKA = {*ABOVE_PROCESSES, "clusters", "flights"}
+UP_TO_PROCESSES = {"messages", "ground", "processes"}
+KAFKA = {*UP_TO_PROCESSES, "clusters", "flights"}
 # each layer, from the ground up, and the layers that it may look at
 LAYERS = {
     "messages": set(),
     "ground": {"messages"},
     "flights": {"messages", "ground"},
     "processes": {"messages", "ground"},
-    "clusters": ABOVE_PROCESSES,
+    "clusters": UP_TO_PROCESSES,
     "observation": {"messages", "ground"},
     "observation.facts": {"messages", "ground", "observation.sample"},
-    "topics": {*ABOVE_PROCESSES, "clusters", "observation"},
+    "topics": {*UP_TO_PROCESSES, "clusters", "observation"},
     "figures.engine": {"messages", "ground", "observation", "observation.facts"},
     "figures": {"messages", "ground", "observation", "observation.facts", "figures.engine"},
     "experiments": KAFKA,
     "around": KAFKA,
     "spring": {*KAFKA, "around"},
     "kubernetes": {"messages", "ground"},
-    "aws": ABOVE_PROCESSES,
+    "aws": UP_TO_PROCESSES,
     "lab": {
         *KAFKA, "observation", "observation.facts", "topics", "figures", "experiments", "around",
         "spring",

@@ -8,7 +8,7 @@ from lab_env.checks.evidence import until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.facts.rebalances import is_calm
-from lab_env.observation.sample import waiting
+from lab_env.observation.sample import positions, waiting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -313,7 +313,7 @@ def _wrong_outcome(lab: "Lab", ends: dict[int, int], found: dict) -> Result | No
         return {place[1]: offset for place, offset in told.items() if place[0] == topic}
 
     def behind() -> int:
-        return sum(waiting(ends, committed(), {}).values())
+        return sum(waiting(ends, positions(ends, committed(), {})).values())
 
     until(lambda: not behind(), DRAIN_SECONDS)
     # first what is committed: what is handled meanwhile may only make it better

@@ -9,6 +9,7 @@ from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.facts.progress import BLOCKED_AFTER
+from lab_env.observation.sample import waiting
 
 if TYPE_CHECKING:
     from lab_env import Lab
@@ -89,9 +90,8 @@ def _rows(lab: "Lab", topic: str) -> list[dict]:
 
 def _waits(lab: "Lab", topic: str, group: str) -> dict[Place, int]:
     """Return where a group stands in the partitions in which records wait, and how many do."""
-    waits = queries.lag(lab.connection, topic, group)
-    ends = queries.end_offsets(lab.connection, topic)
-    return {(p, ends[p] - count): count for p, count in waits.items() if count}
+    ends, positions = queries.positions(lab.connection, topic, group)
+    return {(p, positions[p]): count for p, count in waiting(ends, positions).items() if count}
 
 
 def _read(

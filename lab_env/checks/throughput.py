@@ -49,36 +49,31 @@ def faster(lab: "Lab", function, factor: float = 10.0) -> Result:
     events = flights.events(flights.table(month=2).head(MOST_VALUES))
     values = [f"{event['id']} {event['scheduled']} {event}".encode() for event in events]
     for _ in range(RACES):
-        result, times = _race_once(lab, function, factor, values)
-        if result or times < factor / 4:  # far from it: no disturbance does that
+        naive, topic = (lab.topic(f"check.{name}", PARTITIONS) for name in ("naive", "fast"))
+        rows, failures = _race(lab, function, naive, topic, values)
+        if "yours" in failures:
+            return _wrong("faster_failed", error=failures["yours"])
+        if failures:
+            return _wrong("faster_failed", error=next(iter(failures.values())))
+        rate = {  # of each side its best run, in which it was disturbed least
+            what: max(row["records_per_second"] for row in rows if row["what"] == what)
+            for what in ("yours", "naive")
+        }
+        times = rate["yours"] / rate["naive"]
+        if not factor / 4 <= times < factor:  # far from it: no disturbance does that
             break
-    return result
-
-
-def _race_once(lab: "Lab", function, factor: float, values: list[bytes]) -> tuple[Result, float]:
-    """Return what one race says, and how many times as fast the function was; 0 if it failed."""
-    naive, topic = (lab.topic(f"check.{name}", PARTITIONS) for name in ("naive", "fast"))
-    rows, failures = _race(lab, function, naive, topic, values)
-    if "yours" in failures:
-        return _wrong("faster_failed", error=failures["yours"]), 0.0
-    if failures:
-        return _wrong("faster_failed", error=next(iter(failures.values()))), 0.0
     mine = [row for row in rows if row["what"] == "yours"]
-    rate = {  # of each side its best run, in which it was disturbed least
-        what: max(row["records_per_second"] for row in rows if row["what"] == what)
-        for what in ("yours", "naive")
-    }
-    times = rate["yours"] / rate["naive"]
     found = {"times": f"{times:.1f}", "factor": f"{factor:g}"}
     found |= {f"rate_{what}": f"{value:,.0f}" for what, value in rate.items()}
     if (wrong := _wrong_content(lab, topic, values, mine, found)) is not None:
-        return wrong, 0.0
+        return wrong
     if late := int(max(row["missing"] for row in mine)):
-        return _wrong("faster_early", late=f"{late:,}", **found), 0.0
-    if times >= factor:
-        return _passed("faster", **found), times
-    slow = "slower" if times < 0.7 else "waits" if times < 2 else "not_enough"
-    return _wrong(f"faster_{slow}", **found), times
+        return _wrong("faster_early", late=f"{late:,}", **found)
+    if times < 0.7:
+        return _wrong("faster_slower", **found)
+    if times < 2:
+        return _wrong("faster_waits", **found)
+    return _wrong("faster_not_enough", **found) if times < factor else _passed("faster", **found)
 
 
 def _wrong_function(function: object) -> Result | None:

@@ -13,6 +13,7 @@ from lab_env.clusters import client_config, ledger
 from lab_env.clusters.cluster import Cluster
 from lab_env.clusters.made import MadeOnFile, thrown_away
 from lab_env.ground.errors import BadInputError, BrokerError, LabError, NotYoursError
+from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.messages import say
 from lab_env.processes import folders
 from lab_env.processes.supervisor_client import Supervised
@@ -95,8 +96,6 @@ class External(Cluster):
         """
         from kafka.errors import AuthorizationError, KafkaError
 
-        from lab_env.ground.kafka_compat import quiet_kafka
-
         wanted = student()
         self.prefix = ledger.prefix_of(wanted, 1)
         try:
@@ -175,8 +174,6 @@ def _admin(connection: dict):
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    from lab_env.ground.kafka_compat import quiet_kafka
-
     try:
         with quiet_kafka(), contextlib.closing(KafkaAdminClient(**connection)) as admin:
             yield admin
@@ -242,8 +239,6 @@ def clean(tell: Callable[[str], None] = lambda text: None) -> list[str]:
         BadInputError, BrokerError: the cluster cannot be used.
     """
     from kafka.errors import KafkaError
-
-    from lab_env.ground.kafka_compat import quiet_kafka
 
     if not client_config.named():
         return []

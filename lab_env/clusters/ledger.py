@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lab_env.clusters.made import Made, lives
 from lab_env.ground import notices
 from lab_env.ground.errors import BrokerError, NotYoursError
+from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.ground.patience import PAUSE, Patience
 from lab_env.messages import say
 from lab_env.processes import folders
@@ -189,8 +190,6 @@ class Ledger(Made):
 
     def _live(self) -> None:
         """Write a line again and again; find out when somebody took this lab for dead."""
-        from lab_env.ground.kafka_compat import quiet_kafka
-
         while not self._stop.wait(SIGN_SECONDS):
             # a cluster that is away for a while is no reason to end
             with contextlib.suppress(Exception), quiet_kafka():
@@ -243,8 +242,6 @@ class Ledger(Made):
         return Entry(self._number, self._topic, self._id, self._said, 0.0)
 
     def _end(self) -> None:
-        from lab_env.ground.kafka_compat import quiet_kafka
-
         with contextlib.suppress(Exception), quiet_kafka():
             if not self._lost:
                 with self._writing:

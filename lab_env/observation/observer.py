@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lab_env.ground.arguments import is_topic_name
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal
+from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.observation.groups import DEAD, Member, describe
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
 
@@ -103,8 +104,6 @@ class Observer:
     # -- sampling, in the thread ------------------------------------------------------------
 
     def _run(self) -> None:
-        from lab_env.ground.kafka_compat import quiet_kafka
-
         with quiet_kafka():
             look = _Look(self._connection)
             count = 0

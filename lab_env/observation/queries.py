@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.patience import Patience, Telling
 from lab_env.messages import say
-from lab_env.observation.sample import waiting
+from lab_env.observation import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,8 +177,13 @@ def lag(connection: dict, topic: str, group: str) -> dict[int, int]:
     Where it has committed nothing, all that are kept count: as for one that reads from the
     beginning.
     """
+    return sample.waiting(*positions(connection, topic, group))
+
+
+def positions(connection: dict, topic: str, group: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the end offsets of a topic, and where a group goes on, both by partition."""
     ends, beginnings = _offsets(connection, topic, "end_offsets", "beginning_offsets")
-    return waiting(ends, committed(connection, group, topic), beginnings)
+    return ends, sample.positions(ends, committed(connection, group, topic), beginnings)
 
 
 def _offsets(connection: dict, topic: str, *which: str) -> list[dict[int, int]]:

@@ -12,20 +12,27 @@ Partition = TypeVar("Partition")  # however the caller names a partition
 Place = tuple[str, int]  # (topic, partition)
 
 
-def waiting(
+def positions(
     end_offsets: "Mapping[Partition, int]",
     committed: "Mapping[Partition, int]",
     beginning_offsets: "Mapping[Partition, int]",
 ) -> "dict[Partition, int]":
-    """Return how many offsets lie before a group, by partition: what all mean by its lag.
+    """Return where a group goes on, by partition.
 
-    It goes on at its committed offset; where it has none, or the record at it is not kept any
-    more, it begins at the oldest record.
+    That is its committed offset; where it has none, or the record at it is not kept any more, the
+    oldest record.
     """
     return {
-        place: max(end - max(committed.get(place, 0), beginning_offsets.get(place, 0)), 0)
-        for place, end in end_offsets.items()
+        place: max(committed.get(place, 0), beginning_offsets.get(place, 0))
+        for place in end_offsets
     }
+
+
+def waiting(
+    end_offsets: "Mapping[Partition, int]", positions: "Mapping[Partition, int]"
+) -> "dict[Partition, int]":
+    """Return how many offsets lie before a group, by partition: what all mean by its lag."""
+    return {place: max(end - positions[place], 0) for place, end in end_offsets.items()}
 
 
 class Replicas(NamedTuple):
@@ -94,21 +101,20 @@ class Sample:
         A partition in which it has committed nothing counts up to its oldest record, so that the
         sum of a group that reads from the beginning only grows.
         """
-        committed = self.groups.get(group, GroupSample()).committed
-        return sum(
-            max(committed.get(place, 0), self.starts.get(place, 0))
-            for place in self.ends
-            if place[0] == topic
-        )
+        return sum(self._positions(topic, group)[1].values())
 
     def before(self, topic: str, group: str) -> int:
         """Return how many records lie before ``group`` if it begins at the oldest where it has to.
 
         That is where it has committed nothing; everywhere else it goes on at its place.
         """
+        return sum(waiting(*self._positions(topic, group)).values())
+
+    def _positions(self, topic: str, group: str) -> tuple[dict[Place, int], dict[Place, int]]:
+        """Return the end offsets of ``topic``, and where ``group`` goes on."""
         committed = self.groups.get(group, GroupSample()).committed
         ends = {place: end for place, end in self.ends.items() if place[0] == topic}
-        return sum(waiting(ends, committed, self.starts).values())
+        return ends, positions(ends, committed, self.starts)
 
     def placeless(self, topic: str, group: str) -> list[int]:
         """Return the partitions of ``topic`` with records in which ``group`` has no offset."""

@@ -482,7 +482,7 @@ class Service:
             what: is waited for, in words.
         """
         if seconds is not None:
-            seconds = _seconds(seconds)
+            arguments.seconds(seconds)
             return _wait(there, seconds, pause), seconds
         run, patience = self._run, Patience(QUIET, most=BEGIN_SECONDS + QUIET * TIMES)
 
@@ -552,7 +552,7 @@ class Fleet(list):
 
     def join(self, seconds: float | None = None) -> None:
         """Wait until all have returned; see `Service.join`."""
-        deadline = None if seconds is None else time.monotonic() + _seconds(seconds)
+        deadline = None if seconds is None else time.monotonic() + arguments.seconds(seconds)
         for service in self:
             service.join(None if deadline is None else max(deadline - time.monotonic(), 0.0))
 
@@ -688,7 +688,7 @@ def stop_all(services: Iterable[Service], seconds: float | None = None) -> None:
     None is 2 s from when a function knows of it, and more where it was slow to begin.
     """
     if seconds is not None:
-        seconds = _seconds(seconds)
+        arguments.seconds(seconds)
     runs = [service._run for service in services]
     began = time.monotonic()
     for run in runs:
@@ -743,10 +743,6 @@ def names_of(name: object, copies: object) -> list[str]:
     stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()
     stem, begin = (stem, int(number)) if number else (f"{name}-", 1)
     return [f"{stem}{begin + n}" for n in range(copies)]
-
-
-def _seconds(seconds: object) -> float:
-    return float(arguments.seconds(seconds))
 
 
 def _plain_settings(settings: object) -> dict:
