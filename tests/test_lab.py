@@ -303,8 +303,8 @@ def test_nothing_outlives_the_notebook(brokers, then, end):
         if end is not None:
             kernel.send_signal(end)
         kernel.wait(timeout=10)
-        wait_until(lambda: not any(alive(pid) for pid in pids), 5)
-        wait_until(lambda: not os.path.exists(folder), 5)
+        wait_until(lambda: not any(alive(pid) for pid in pids), 60)
+        wait_until(lambda: not os.path.exists(folder), 60)
         assert not any(loopback.answers(port) for port in ports)
     finally:
         kernel.kill()

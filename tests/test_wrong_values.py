@@ -1,10 +1,15 @@
 """A wrong value is refused in the cell that gives it, and never stops a picture; one real Kafka."""
 
+import inspect
+from functools import partial
+
 import pytest
 from conftest import wait_until
 from driven import GROUP, TOPIC, Drive
+from test_arguments import BAD, calls, raw, tried
 
-from lab_env import Lab
+from lab_env import Lab, check
+from lab_env.figures import Show
 from lab_env.ground.errors import BadInputError
 from lab_env.observation.observer import Observer
 
@@ -52,6 +57,32 @@ def test_a_title_that_is_no_text_is_refused(drive, kind):
             getattr(drive.show, kind)(title=title)
     assert drive.show._stage._figures == []
     assert drive.picture(kind, title=None).title
+
+
+@pytest.mark.landing
+@pytest.mark.parametrize("kind", sorted({name for name, _ in calls(Show)} - {"dashboard"}))
+def test_no_picture_that_is_asked_for_wrongly_ends_in_a_raw_error(drive, kind):
+    def ask(attempt):
+        picture = attempt()
+        if hasattr(picture, "stop"):
+            picture.stop()
+
+    good = {"topic": TOPIC, "group": GROUP, "groups": GROUP}
+    attempts = list(tried(kind, getattr(drive.show, kind), good))
+    assert attempts
+    assert raw((what, partial(ask, one)) for what, one in attempts) == []
+
+
+@pytest.mark.parametrize("name", dir(check))
+def test_a_check_that_is_given_something_else_for_its_lab_answers(name):
+    call = getattr(check, name)
+    first, *others = inspect.signature(call).parameters.values()
+    needed = [one for one in others if one.default is one.empty]
+    rest = ["x" for one in needed if one.kind is not one.VAR_POSITIONAL]
+    for word, bad in BAD.items():
+        answer = call(bad, *rest)
+        assert not answer, (first.name, word)
+        assert len(repr(answer).split()) > 5, (first.name, word)
 
 
 @pytest.mark.parametrize("row", ["records_per_second", "megabytes_per_second"])

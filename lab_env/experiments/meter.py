@@ -329,7 +329,7 @@ def _turns(runs: int, rates: list[float]) -> Iterator[tuple[int, float | None]]:
 def _one_turn(processes: list, turn: int, order: dict) -> list[dict]:
     for one in processes:
         one.set(turn=turn, **order)
-    bound = HANGING if order["seconds"] else math.inf
+    bound = HANGING if order["seconds"] else arguments.A_DAY
     return [one.first(f"turn_{turn}", seconds=bound) for one in processes]
 
 
