@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
 LIST = re.compile(r"^constraint-dependencies = \[\n(?:    .*\n)*\]\n", re.MULTILINE)
+OWN_EXTRAS = re.compile(r'^    "kafka-lab\[.*\n', re.MULTILINE)
 HEAD = "# every package's version, for pip; made by .ci/make_constraints.py\n"
 
 
@@ -24,13 +26,14 @@ def resolved(*words: str) -> list[str]:
     """Return a line for each package, as uv resolves them for every system and Python."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / PYPROJECT.name
-        # without the list: a new version of one package may want a newer one of another
-        text = LIST.sub("", PYPROJECT.read_text(encoding="utf-8"))
+        # without the list: a new version of one package may want a newer one of another;
+        # and without the group's naming of the extras, which are asked for below
+        text = OWN_EXTRAS.sub("", LIST.sub("", PYPROJECT.read_text(encoding="utf-8")))
         project.write_text(text, encoding="utf-8")
         found = Path(folder) / CONSTRAINTS.name
         if CONSTRAINTS.exists():  # uv keeps the versions of the file that it writes
             found.write_bytes(CONSTRAINTS.read_bytes())
-        asked = ["--universal", "--group", "dev", "--no-annotate", "--no-header"]
+        asked = ["--universal", "--all-extras", "--group", "dev", "--no-annotate", "--no-header"]
         subprocess.run(
             ["uv", "pip", "compile", "-q", project.name, *asked, "-o", found.name, *words],
             cwd=folder,
@@ -44,6 +47,7 @@ def brought_along(lines: list[str]) -> list[str]:
     """Return the lines whose packages pyproject.toml does not pin itself."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
     asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    asked += chain.from_iterable(project["project"]["optional-dependencies"].values())
     pins = [re.match(r"([\w.-]+)(?:\[.*?\])?==[^;]*$", line) for line in asked]
     pinned = {pin[1] for pin in pins if pin}
     return [line for line in lines if line.split("==")[0] not in pinned]

@@ -19,6 +19,7 @@ from benchmarks.apart import ROOT, NotHere
 from benchmarks.rows import Row, table
 
 SUBJECTS = (
+    "weight",
     "start",
     "brokers",
     "ways",

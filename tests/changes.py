@@ -38,7 +38,7 @@ CHANGES = (
         ("lab_env/messages/**/*", "*.md", "*.toml", "notebooks/for_instructors/*"),
         (
             "test_messages.py", "test_notebooks.py", "test_misconceptions.py", "test_readme.py",
-            "test_environment.py", "test_sizes.py", "test_layers.py",
+            "test_environment.py", "test_extras.py", "test_sizes.py", "test_layers.py",
         ),
     ),
     Change(

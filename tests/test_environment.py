@@ -1,6 +1,7 @@
 """The set-up files agree: what conda and Binder get is what pyproject.toml says."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -15,7 +16,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 OF_ANOTHER = {  # comes with that one
     "botocore": "boto3",
-    "cryptography": "moto",
     "numpy": "pandas",
     "packaging": "jupyterlab",
     "requests": "pooch",
@@ -29,8 +29,13 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(map(int, re.search(r"\d+(?:\.\d+)*", text)[0].split(".")))
 
 
+def asked() -> list[str]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [*PROJECT["dependencies"], *itertools.chain.from_iterable(extras)]
+
+
 def required() -> set[str]:
-    return {re.match(r"[\w.-]+", line)[0].lower() for line in PROJECT["dependencies"]}
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in asked()}
 
 
 def test_conda_takes_everything_from_pyproject():
@@ -66,7 +71,7 @@ def test_condas_python_is_one_that_pyproject_allows():
 
 
 def test_every_version_is_settled():
-    for line in PROJECT["dependencies"]:
+    for line in asked():
         assert re.search(r"==\d|>=\d.*<\d", line), f"{line!r} lets in versions nobody has tried"
 
 

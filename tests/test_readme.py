@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_two_commands_stand_there_and_ci_runs_the_second():
     blocks = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
-    assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run pytest"]
+    assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run --group dev pytest"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     found = subprocess.run(
         ["bash", "-c", ci[ci.index("command=") : ci.index('bash -c "${command%%')]],

@@ -14,6 +14,7 @@ from lab_env.aws.emulator import Emulator
 from lab_env.aws.errors import AccountError, told
 from lab_env.aws.hooks import CreatedLog, Hooks, Note
 from lab_env.aws.inventory import TAG, Thing
+from lab_env.ground import extras
 from lab_env.ground.errors import BadInputError, ClosedError, StorageError
 from lab_env.ground.journal import Journal
 from lab_env.messages import say
@@ -44,10 +45,12 @@ def account(*, embedded: bool | None = None) -> "Account":
         BadInputError: a real account without a named profile or region, or a word we do not know.
         AccountError, StorageError: the embedded account did not start, or the folder for the keys
             of a real one cannot be kept.
+        PackageError: boto3 and moto are not here, and could not be fetched.
     """
     wanted = os.environ.get(WHERE, "").strip().lower()
     if wanted not in ("", "embedded", "real"):
         raise BadInputError("aws.where", variable=WHERE, got=wanted)
+    extras.need("aws")
     if embedded or (embedded is None and wanted != "real"):
         return Account()
     profile = os.environ.get(PROFILE, "").strip()

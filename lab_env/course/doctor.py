@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lab_env.course import lessons
 from lab_env.figures.engine import size
-from lab_env.ground import limits, packages
+from lab_env.ground import extras, limits, packages
 from lab_env.ground.errors import BadInputError, LabError, PackageError, StorageError
 from lab_env.ground.secrets import masked
 from lab_env.messages import say
@@ -179,6 +179,13 @@ def versions() -> Iterator[Finding]:
         yield Finding(True, say("doctor.versions", count=len(pinned)))
 
 
+def later() -> Iterator[Finding]:
+    for name, extra in extras.EXTRAS.items():
+        if extras.missing(name):
+            what = say("doctor.later", lesson=extra.lesson, megabytes=extra.megabytes)
+            yield Finding(None, what, say("doctor.later_remedy", name=name))
+
+
 def variables() -> Iterator[Finding]:
     lab = {key: os.environ[key] for key in sorted(os.environ) if key.startswith("KAFKA_LAB")}
     if not lab:
@@ -226,6 +233,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     loopback,
     client,
     versions,
+    later,
     variables,
     jupyter,
     docker,

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab_env.ground import extras
 from lab_env.ground.errors import BadInputError, ClusterError
 from lab_env.ground.project import file
 from lab_env.messages import say
@@ -93,7 +94,11 @@ def mistakes(documents: list[dict]) -> "pd.DataFrame":
     Returns:
         DataFrame, a row a mistake: kind, name, where (the way to it, "spec.replicas"), what str.
         No rows: each is of a form that Kubernetes 1.37 knows, which does not mean that it works.
+
+    Raises:
+        PackageError: the schemas are not here, and could not be fetched.
     """
+    extras.need("kubernetes")
     return frame([found for one in listed(documents) for found in _mistakes(one)])
 
 
