@@ -189,7 +189,7 @@ def compose_mended(lab: "Lab", file: str | Path) -> Result:
         service = plan["services"]["kafka"]
         settings = _as_dict(service["environment"])
         file = _File(service, settings, set(plan.get("volumes") or ()))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: it is no text
         return _wrong("mended_yaml", why=str(error).splitlines()[-1])
     except (KeyError, TypeError, AttributeError):
         return _wrong("mended_shape")

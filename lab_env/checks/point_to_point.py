@@ -47,7 +47,7 @@ def drained(
         seconds: the bound.
     """
     backlog = queries.records(lab.connection, topic)
-    ids = {value["id"] for value in backlog["value"] if isinstance(value, dict) and "id" in value}
+    ids = {queries.id_of(value) for value in backlog["value"]} - {None}
     if len(ids) != commands or len(backlog) != commands:
         return _wrong("drain_topic", topic=topic, count=len(backlog), commands=commands)
     if len(queries.end_offsets(lab.connection, topic)) < 2:
@@ -149,7 +149,7 @@ def _is_too_few(lab: "Lab", reports: "pd.DataFrame", now: float) -> bool:
 def _reports(lab: "Lab", ids: set) -> "pd.DataFrame":
     """Return who has handled which of the commands, and when."""
     reports = lab.reports.reindex(columns=["time", "service", "handled"])
-    return reports[[value in ids for value in reports["handled"]]]
+    return reports.loc[[queries.is_id(value) and value in ids for value in reports["handled"]]]
 
 
 def _groups_at(lab: "Lab", topic: str) -> set[str]:

@@ -33,7 +33,7 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
         group: real name of the group that was to count.
     """
     events = list(queries.records(lab.connection, topic)["value"])
-    ids = [event.get("id") if isinstance(event, dict) else None for event in events]
+    ids = [queries.id_of(event) for event in events]
     if not ids:
         return _wrong("audit_no_flights", topic=topic)
     carriers = _carriers(ids)
@@ -155,7 +155,7 @@ def each_shows_all(
         screens: the names of the two services.
     """
     values = queries.records(lab.connection, topic)["value"]
-    ids = {value["id"] for value in values if isinstance(value, dict) and "id" in value}
+    ids = {queries.id_of(value) for value in values} - {None}
     if len(values) != flights or len(ids) != flights:
         return _wrong("screens_topic", topic=topic, count=len(values), flights=flights)
     shown, groups = _wait_for_screens(lab, topic, ids, screens)
@@ -224,7 +224,7 @@ def _wait_for_screens(
 def _shown(lab: "Lab", ids: set, screens: tuple[str, ...]) -> dict[str, int]:
     """Return how many of the flights each screen has reported."""
     reports = lab.reports.reindex(columns=["service", "event"])
-    reports = reports[[value in ids for value in reports["event"]]]
+    reports = reports.loc[[queries.is_id(value) and value in ids for value in reports["event"]]]
     counts = reports.groupby("service")["event"].nunique()
     return {name: int(counts.get(name, 0)) for name in screens}
 

@@ -50,7 +50,7 @@ def kept_in_group(lab: "Lab", topic: str, group: str, work: float) -> Result:
         work: seconds that one record takes.
     """
     records = queries.records(lab.connection, topic)
-    ids = {value["id"] for value in records["value"] if isinstance(value, dict) and "id" in value}
+    ids = {queries.id_of(value) for value in records["value"]} - {None}
     if not ids:
         return _wrong("kept_topic", topic=topic)
     _wait_for_work(lab, topic, group, ids)

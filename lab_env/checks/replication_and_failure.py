@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import until
-from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.result import Result, graded, misused, not_yet, passed
 from lab_env.ground.errors import BadInputError
 from lab_env.observation import queries
 
@@ -108,7 +108,7 @@ def _answers(lab: "Lab", topic: str) -> "pd.DataFrame":
 
 
 def _is_flight(value: object) -> bool:
-    return isinstance(value, dict) and "id" in value
+    return queries.id_of(value) is not None
 
 
 def _night(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple[float, float] | None:
@@ -134,6 +134,8 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
         topic: real name of the topic.
         flights: what it has to hold, JSON objects with an ``id``.
     """
+    if not all(map(_is_flight, flights)):
+        return misused("mended", "flights", flights)
     found = {"topic": topic, "copies": COPIES, "flights": len(flights)}
     if (wrong := _wrong_records(lab, topic, flights, found)) is not None:
         return wrong

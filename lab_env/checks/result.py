@@ -5,7 +5,7 @@ import html
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from lab_env.ground import arguments
@@ -16,9 +16,17 @@ from lab_env.messages import say
 KINDS = {  # what fits: by the argument's name, or by its annotation
     "lab": lambda value: hasattr(value, "connection"),
     "account": lambda value: hasattr(value, "client"),
-    int: arguments.is_whole,
-    float: arguments.is_number,
+    "compose": lambda value: hasattr(value, "configuration"),
+    "seconds": lambda value: arguments.is_number(value, 0, arguments.A_DAY),
+    "work": lambda value: arguments.is_number(value, 0, arguments.A_DAY),
+    "day": lambda value: _is_moment(value),
+    "local": lambda value: _is_moment(value),
+    str: lambda value: isinstance(value, str) and bool(value),
+    bool: lambda value: True,  # whatever is true or false
+    int: lambda value: arguments.is_whole(value, 0),
+    float: lambda value: arguments.is_number(value, 0),
 }
+SHORT = 80  # signs of a value in a sentence
 # a sign and a word besides the colour, for whoever cannot tell the colours apart
 LOOKS = {"passed": ("✓", "#00734f"), "not_yet": ("✗", "#b04a00"), "not_here": ("○", "#5f5f5f")}
 
@@ -103,6 +111,12 @@ def not_here(key: str, /, **values: object) -> Result:
     return Result(False, say(key, **values), possible=False)
 
 
+def misused(check: str, name: str, value: object) -> Result:
+    """Return the answer for a check that was given an argument with which it can do nothing."""
+    wrong = say("checks.wrong_argument", name=name, got=_short(value))
+    return not_yet("checks.wrong_call", name=check, error=wrong)
+
+
 def graded(function: Callable[..., Result]) -> Callable[..., Result]:
     """Make a function a check: whatever goes wrong in it becomes an answer, never an error."""
 
@@ -111,35 +125,29 @@ def graded(function: Callable[..., Result]) -> Callable[..., Result]:
         from kafka.errors import KafkaError
 
         try:
-            return function(*args, **kwargs)
+            wrong = _wrong_call(function, args, kwargs)
+            return function(*args, **kwargs) if wrong is None else wrong
         except LabError as error:
             return Result(False, str(error))
         except KafkaError as error:
             if why := refusal(error):
                 return not_yet("checks.kafka_refused", why=why)
             return not_yet("checks.kafka_error", error=type(error).__name__)
-        except Exception as error:
-            wrong = error if _is_about_call(error) else _wrong_argument(function, args, kwargs)
-            if wrong is None:
-                raise
-            return not_yet("checks.wrong_call", name=function.__name__, error=wrong)
 
     answer.graded = True
     return answer
 
 
-def _is_about_call(error: Exception) -> bool:
-    """Return whether the call of the check itself was wrong (no frame below the wrapper's)."""
-    trace = error.__traceback__
-    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
-
-
-def _wrong_argument(function: Callable, args: tuple, kwargs: dict) -> str | None:
-    """Return the argument that is of another kind than the check wants, in words, or None."""
+def _wrong_call(function: Callable, args: tuple, kwargs: dict) -> Result | None:
+    """Return what is wrong with a call, looked at before anything is done with it."""
     signature = inspect.signature(function)
-    for name, value in signature.bind(*args, **kwargs).arguments.items():
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        return not_yet("checks.wrong_call", name=function.__name__, error=error)
+    for name, value in given.items():
         if not _fits(value, name if name in KINDS else signature.parameters[name].annotation):
-            return say("checks.wrong_argument", name=name, got=value)
+            return misused(function.__name__, name, value)
     return None
 
 
@@ -147,7 +155,38 @@ def _fits(value: object, wanted: object) -> bool:
     """Return whether a value is of the kind that a name or an annotation wants, if it says so."""
     if fits := KINDS.get(wanted):
         return fits(value)
-    if typing.get_origin(wanted) is types.UnionType:
-        return any(_fits(value, one) for one in typing.get_args(wanted))
-    kind = typing.get_origin(wanted) or wanted
-    return kind is inspect.Parameter.empty or not isinstance(kind, type) or isinstance(value, kind)
+    kind, inner = typing.get_origin(wanted) or wanted, typing.get_args(wanted)
+    if kind in (types.UnionType, typing.Union):
+        return any(_fits(value, one) for one in inner)
+    if kind is inspect.Parameter.empty or not isinstance(kind, type):
+        return True
+    if kind in (list, tuple):
+        kind = (list, tuple)
+    elif isinstance(value, str) and kind is not str:
+        return False  # a text is no series of texts
+    elif isinstance(value, Mapping) and not issubclass(kind, Mapping):
+        return False
+    return isinstance(value, kind) and _contains(value, inner)
+
+
+def _contains(value: object, inner: tuple) -> bool:
+    """Return whether what is in a mapping or a series is of the kinds that are wanted there."""
+    if not inner or not isinstance(value, Collection):
+        return True  # what can be gone through only once is left alone
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    if isinstance(value, tuple | list) and len(inner) > 1:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return all(_fits(one, inner[0]) for one in value)
+
+
+def _is_moment(value: object) -> bool:
+    """Return whether a value is a text that names a day, or a time of one."""
+    import pandas as pd
+
+    return isinstance(value, str) and not pd.isna(pd.to_datetime(value, errors="coerce"))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHORT else text[:SHORT] + "..."

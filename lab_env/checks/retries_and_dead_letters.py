@@ -81,7 +81,7 @@ class _Books:
 
 
 def _departed(value: object) -> bool:
-    return isinstance(value, dict) and value.get("departed") is not None
+    return queries.id_of(value) is not None and value.get("departed") is not None
 
 
 def _rows(lab: "Lab", topic: str) -> list[dict]:
@@ -331,7 +331,7 @@ def replayed_once(lab: "Lab", dead: str, retry: str, bills: str, group: str) -> 
     _, settled = settle(facts, patience, most=MOST_SECONDS)
     again = _again(letters, retry)
     first = [one for one in letters if one not in again]
-    flights = {one["value"]["id"]: one for one in first if isinstance(one["value"], dict)}
+    flights = {name: one for one in first if (name := queries.id_of(one["value"])) is not None}
     if not flights:
         return _wrong("replay_topic", dead=dead)
     behind = sum(_waits(lab, dead, group).values())

@@ -98,7 +98,7 @@ def _ids(rows: Iterable[dict]) -> set[str]:
 
 
 def _is_flight(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("id"), str)
+    return isinstance(queries.id_of(value), str)
 
 
 # -- exercise 1 -----------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def shared_by_instances(lab: "Lab", topic: str, group: str, instances: int = 3) 
         instances: how many processes, each with its own name.
     """
     count = len(queries.end_offsets(lab.connection, topic))
-    share, rest = divmod(count, instances)
+    share, rest = divmod(count, instances) if instances else (0, 0)
     if not share or rest:
         return _wrong("shared_topic", topic=topic, count=count, instances=instances)
     wanted = [share] * instances

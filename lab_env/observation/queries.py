@@ -147,14 +147,31 @@ def value_of(data: bytes | None) -> Any:
         return text
 
 
+def is_id(value: object) -> bool:
+    """Return whether a value can be an id: a text or a number; JSON knows lists and objects too."""
+    return isinstance(value, str | int | float)
+
+
+def id_of(value: object) -> str | int | float | None:
+    """Return the ``id`` of a record's value, or None: it has none, or one that cannot be one."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if is_id(found) else None
+
+
 def settings(connection: dict, topic: str) -> dict[str, str]:
-    """Return the settings of ``topic`` that are in force, its own and the defaults, by name."""
+    """Return the settings of ``topic`` that are in force, its own and the defaults, by name.
+
+    Raises:
+        BadInputError: there is no such topic.
+    """
     from kafka import KafkaAdminClient
     from kafka.admin import ConfigResource
 
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
         found = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
-    return {name: one["value"] for name, one in found["topic"][topic].items()}
+    if not (settings := found["topic"][topic]):
+        raise BadInputError("lab.no_such_topic", topic=topic)
+    return {name: one["value"] for name, one in settings.items()}
 
 
 def committed(connection: dict, group: str, topic: str) -> dict[int, int]:

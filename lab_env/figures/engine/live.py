@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from lab_env.figures.engine.png import Encoder
 from lab_env.figures.engine.style import HEIGHT, WIDTH, Palette
-from lab_env.ground.errors import ClosedError
+from lab_env.ground.errors import BadInputError, ClosedError
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -233,10 +233,21 @@ class LiveFigure:
             self._ended.wait(STOP_SECONDS)
 
     def save(self, path: str | Path) -> Path:
-        """Write the last frame to a PNG file and return its path."""
-        path = Path(path)
-        path.write_bytes(self.png)
-        return path
+        """Write the last frame to a PNG file and return its path.
+
+        Args:
+            path: of the file; one that is there is written over.
+
+        Raises:
+            BadInputError: it is no path, or nothing can be written there.
+        """
+        if not isinstance(path, str | Path) or not str(path):
+            raise BadInputError("figures.bad_path", got=path)
+        try:
+            Path(path).write_bytes(self.png)
+        except (OSError, ValueError) as error:  # a ValueError: it has signs that no path may have
+            raise BadInputError("figures.not_saved", path=str(path), why=error) from error
+        return Path(path)
 
     def __repr__(self) -> str:
         return self.sentence or type(self).__name__
