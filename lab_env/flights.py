@@ -151,7 +151,9 @@ class Replay:
             raise BadInputError("flights.bad_events", got=events) from None
         if rate is not None and not (arguments.is_number(rate) and rate > 0):
             raise BadInputError("flights.bad_rate", got=rate)
-        if seconds is not None and not (arguments.is_number(seconds) and seconds > 0):
+        if seconds is not None and not (
+            arguments.is_number(seconds, 0, arguments.A_DAY) and seconds > 0
+        ):
             raise BadInputError("flights.bad_seconds", got=seconds)
         self.rate = rate
         self.sent = 0

@@ -18,7 +18,7 @@ from lab_env.checks import LESSONS
 from lab_env.checks.result import Result
 from lab_env.figures import Show
 
-pytestmark = [pytest.mark.shares_a_lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.shares_a_lab, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 # right outside, wrong inside
 INSIDE = {

@@ -25,6 +25,7 @@ from pathlib import Path
 from lab_env.clusters import compose
 from lab_env.clusters import docker_cli as command
 from lab_env.clusters.made import thrown_away
+from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, BrokerError, ClosedError
 from lab_env.ground.loopback import HOST, free_ports
 from lab_env.ground.project import file
@@ -332,9 +333,11 @@ class ComposeProject:
             Whether it went well.
 
         Raises:
+            BadInputError: the deadline is no number of seconds up to a day.
             BrokerError: there is no docker command, or the deadline has passed.
             ClosedError: the project has been closed.
         """
+        arguments.seconds(seconds)
         unsaid: deque[str] = deque(maxlen=LAST_LINES)
         last = ""
         process = self._begin(shlex.split(line))

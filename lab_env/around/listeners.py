@@ -4,6 +4,7 @@ import contextlib
 import weakref
 
 from lab_env.clusters.embedded import Embedded
+from lab_env.clusters.first_question import FirstQuestion
 from lab_env.clusters.node import write_properties
 from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, BrokerError
@@ -56,7 +57,7 @@ def told_by(address: str, seconds: float = 5.0) -> list[str]:
         seconds: the deadline.
 
     Raises:
-        BrokerError: nobody answers at the address, or who answers refuses.
+        BrokerError: nobody answers at the address; or who answers there does not tell.
         BadInputError: the address or the deadline is none.
     """
     from kafka import KafkaAdminClient
@@ -66,17 +67,21 @@ def told_by(address: str, seconds: float = 5.0) -> list[str]:
         raise BadInputError("listeners.bad_address", got=address)
     arguments.seconds(seconds)
     patience = {"bootstrap_timeout_ms": int(1000 * seconds)}
+    asked = FirstQuestion()
     try:
         with (
             quiet_kafka(),
-            contextlib.closing(KafkaAdminClient(bootstrap_servers=address, **patience)) as admin,
+            contextlib.closing(
+                KafkaAdminClient(bootstrap_servers=address, kafka_client=asked.client, **patience)
+            ) as admin,
         ):
             # a question of the client's own would go where it was told, which may lead nowhere
             brokers = admin._manager.cluster.brokers()
     except (KafkaError, OSError) as error:
-        if why := refusal(error):
+        if why := asked.refusal or refusal(error):
             raise BrokerError("listeners.refused", address=address, why=why) from error
-        raise BrokerError("listeners.no_answer", address=address, seconds=f"{seconds:g}") from error
+        key = "listeners.hung_up" if asked.hung_up else "listeners.no_answer"
+        raise BrokerError(key, address=address, seconds=f"{seconds:g}") from error
     return [f"{one.host}:{one.port}" for one in brokers]
 
 

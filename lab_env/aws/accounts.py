@@ -14,7 +14,7 @@ from lab_env.aws.emulator import Emulator
 from lab_env.aws.errors import AccountError, told
 from lab_env.aws.hooks import CreatedLog, Hooks, Note
 from lab_env.aws.inventory import TAG, Thing
-from lab_env.ground import extras
+from lab_env.ground import arguments, extras
 from lab_env.ground.errors import BadInputError, ClosedError, StorageError
 from lab_env.ground.journal import Journal
 from lab_env.messages import say
@@ -314,8 +314,11 @@ class Account:
             What is left, as `things` returns it: no rows, if all went well.
 
         Raises:
+            BadInputError: the deadline is no number of seconds up to a day.
             AccountError: the account does not answer.
         """
+        if seconds is not None:
+            arguments.seconds(seconds)
         mine = self._mine()
         if mine:
             self.mark(say("aws.mark_clean_up"))

@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 from lab_env.clusters import client_config, ledger
 from lab_env.clusters.cluster import Cluster
+from lab_env.clusters.first_question import FirstQuestion, is_login_error
 from lab_env.clusters.made import MadeOnFile, thrown_away
 from lab_env.ground.errors import BadInputError, BrokerError, LabError, NotYoursError
 from lab_env.ground.kafka_compat import quiet_kafka
+from lab_env.ground.refusals import refusal
 from lab_env.messages import say
 from lab_env.processes import folders
 from lab_env.processes.supervisor_client import Supervised
@@ -23,8 +25,6 @@ PREFIX_VARIABLE = "KAFKA_LAB_PREFIX"
 PREFIX = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]{0,59}")
 TOKEN = re.compile(r"[0-9a-f]{8}")
 SWEEP_SECONDS = 1.5  # what is not gone by then goes on in the background
-# by name: kafka-python is imported late. Else a login that is refused looks like silence
-LOGIN_ERRORS = ("SaslAuthenticationFailedError", "UnsupportedSaslMechanismError")
 FRESH = 1.0  # s for which an answer about brokers is good
 
 
@@ -162,23 +162,20 @@ def brokers_of(connection: dict) -> dict[int, str]:
     Raises:
         BrokerError: nobody answers, or the certificate or the login is refused.
     """
-    _reach(connection)
-    with _admin(connection) as admin:
-        found = admin.describe_cluster()["brokers"]
-    return {one["broker_id"]: f"{one['host']}:{one['port']}" for one in found}
-
-
-@contextlib.contextmanager
-def _admin(connection: dict):
-    """Have an admin client, whose errors are told in a sentence."""
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    _reach(connection)
+    asked = FirstQuestion()
     try:
-        with quiet_kafka(), contextlib.closing(KafkaAdminClient(**connection)) as admin:
-            yield admin
+        with (
+            quiet_kafka(),
+            contextlib.closing(KafkaAdminClient(kafka_client=asked.client, **connection)) as admin,
+        ):
+            found = admin.describe_cluster()["brokers"]
     except (KafkaError, OSError) as error:
-        raise _refused(connection, error) from error
+        raise _refused(connection, error, asked) from error
+    return {one["broker_id"]: f"{one['host']}:{one['port']}" for one in found}
 
 
 def student() -> str:
@@ -244,7 +241,7 @@ def clean(tell: Callable[[str], None] = lambda text: None) -> list[str]:
         return []
     connection = client_config.read().connection
     wanted = student()
-    _reach(connection)
+    brokers_of(connection)  # which says what stands in the way of a client
     try:
         with quiet_kafka():
             return ledger.clean(connection, wanted, token(), tell)
@@ -275,16 +272,15 @@ def _reach(connection: dict) -> None:
     raise first
 
 
-def _refused(connection: dict, error: Exception) -> BrokerError:
+def _refused(connection: dict, error: Exception, asked: FirstQuestion | None = None) -> BrokerError:
     """Return what it means that a cluster that can be reached does not do what it is asked."""
-    from lab_env.ground.refusals import refusal
 
     address = ",".join(connection["bootstrap_servers"])
-    if why := refusal(error, besides=LOGIN_ERRORS):
-        return BrokerError("external.refused", address=address, why=why)
-    if connection["security_protocol"].startswith("SASL"):
-        user = connection["sasl_plain_username"]
+    if is_login_error(error) or (asked and asked.login_refused):
+        user = connection.get("sasl_plain_username", "-")
         return BrokerError("external.no_login", address=address, user=user)
+    if why := (asked and asked.refusal) or refusal(error):
+        return BrokerError("external.refused", address=address, why=why)
     return _no_answer(address, say("external.silent"))
 
 

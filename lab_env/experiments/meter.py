@@ -473,9 +473,12 @@ def ceilings(seconds: float = 0.3) -> dict[str, float]:
         seconds: for each of the two.
 
     Raises:
+        BadInputError: it is no number of seconds up to a day.
         StorageError: the disk that holds the labs is full, or cannot be written.
     """
     from lab_env.processes import folders
+
+    arguments.seconds(seconds)
 
     folder = folders.labs()
     with folders.disk_errors(folder):

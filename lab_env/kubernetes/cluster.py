@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import TYPE_CHECKING
 
+from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, ClusterError
 from lab_env.kubernetes import deletion, diagnosis
 from lab_env.kubernetes.api import APPLY, MERGE, Api, NoAnswer, Refused
@@ -201,10 +202,11 @@ class KubernetesCluster:
             Its pods, as `pods` returns them.
 
         Raises:
+            BadInputError: the deadline is no number of seconds up to a day.
             ClusterError: not within the deadline, with the reason as its pods and events give it;
                 there is no such workload.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + arguments.seconds(seconds)
         found, away = None, None
         while True:
             try:
@@ -332,10 +334,10 @@ class KubernetesCluster:
             rows: nothing is.
 
         Raises:
-            BadInputError: a document of another namespace.
+            BadInputError: a document of another namespace, or no number of seconds.
             ClusterError: the cluster does not answer.
         """
-        return deletion.remove(self, self._checked(documents), seconds)
+        return deletion.remove(self, self._checked(documents), arguments.seconds(seconds))
 
 
 def _pod_row(pod: dict) -> tuple:

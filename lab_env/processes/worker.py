@@ -21,6 +21,7 @@ import time
 import traceback
 
 GRACE = 2.0  # s that a function has to end, once it was asked to or its notebook is gone
+LONGEST = 86_400.0  # s; of a wait: `arguments.A_DAY`, which is not imported here
 LOG_LIMIT = 1_000_000  # bytes of log on the disk
 LOG_KEPT = 500_000  # bytes that stay when the limit is reached
 
@@ -155,8 +156,19 @@ class ServiceContext:
         return not self._stop.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for ``seconds``; return True, or False at once when asked to stop."""
-        return not self._stop.wait(max(float(seconds), 0.0))
+        """Sleep for ``seconds``; return True, or False at once when asked to stop.
+
+        Args:
+            seconds: up to a day; below 0 is 0: the moment has passed.
+
+        Raises:
+            BadInputError: it is no such number.
+        """
+        if not isinstance(seconds, int | float) or not seconds <= LONGEST:
+            from lab_env.ground import arguments
+
+            seconds = arguments.seconds(seconds)
+        return not self._stop.wait(max(seconds, 0.0))
 
     def report(self, **fields: object) -> None:
         """Send a row for the notebook's data frame: lab's time, this service's name, ``fields``."""

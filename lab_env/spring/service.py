@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab_env.ground import loopback
+from lab_env.ground import arguments, loopback
 from lab_env.ground.errors import BadInputError, BrokerError, ServiceError
 from lab_env.ground.limits import why_ended
 from lab_env.ground.waiting import Progress, ProgressLine, signs_of
@@ -196,7 +196,7 @@ class SpringService(Service):
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask the application to stop, give it ``seconds``, then kill it."""
-        super().stop(seconds)
+        super().stop(arguments.seconds(seconds))
 
     def restart(self, yaml: str | None = None, **properties: object) -> None:
         """Stop the application if it runs, and start it again; returns when it is up.
@@ -317,7 +317,7 @@ class SpringFleet(Fleet):
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask all to stop at once, give them ``seconds``, then kill who still runs."""
-        super().stop(seconds)
+        super().stop(arguments.seconds(seconds))
 
     def restart(self, yaml: str | None = None, **properties: object) -> None:
         """Stop all, and start them again side by side; see `SpringService.restart`."""

@@ -1,9 +1,9 @@
 """Pauses as the members themselves saw them: when a service that handles records handled none."""
 
 from collections.abc import Iterable
-from math import isfinite
 from typing import TYPE_CHECKING
 
+from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ def handled(row: dict) -> bool:
 
 def checked(longer_than: object) -> float:
     """Return ``longer_than`` as seconds, or raise BadInputError."""
-    try:
-        seconds = float(longer_than)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    if not isfinite(seconds) or seconds <= 0:
+    if not arguments.is_number(longer_than, 0, arguments.A_DAY) or not longer_than:
         raise BadInputError("figures.bad_longer_than", got=longer_than)
-    return seconds
+    return float(longer_than)
