@@ -10,6 +10,8 @@ from testbook import testbook
 from lab_env.course.lessons import exercises
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+# a frame a second: nobody looks, and a third of what a lesson computes would be frames
+FEW_FRAMES = "from lab_env.figures.engine import live as _live; _live.PERIOD = 1.0"
 SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute
 
 
@@ -180,7 +182,9 @@ def open_lesson(number: str, seconds: int = SECONDS):
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
     with testbook(path, execute=False, timeout=seconds) as client:
         client.nb.metadata["path"] = str(NOTEBOOKS)
-        yield Lesson(client)
+        lesson = Lesson(client)
+        lesson.execute(FEW_FRAMES)
+        yield lesson
 
 
 @contextmanager
