@@ -72,7 +72,8 @@ CHANGES = (
         "what a call is given, and what another user or the machine could spoil",
         ("lab_env/ground/*", "lab_env/processes/folders.py"),
         (
-            "test_arguments.py", "test_wrong_values.py", "test_secrets.py", "test_other_users.py",
+            "test_arguments*.py", "test_wrong_values.py", "test_seconds.py", "test_secrets.py",
+            "test_other_users.py",
             "test_packages.py", "test_limits.py", "test_certificates.py", "test_client_log.py",
         ),
     ),
@@ -98,7 +99,7 @@ CHANGES = (
         ("test_spring.py", "test_rabbitmq.py"),
         "--landing",
     ),
-    Change("containers", ("lab_env/around/*",), ("test_containers.py",), "--landing"),
+    Change("containers", ("lab_env/around/*",), ("test_containers.py", "test_listeners.py"), "--landing"),
     Change(
         "Kubernetes",
         ("lab_env/kubernetes/*", "deploy/kubernetes/**/*"),
