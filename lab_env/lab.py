@@ -21,7 +21,7 @@ from lab_env.ground.secrets import Handed, MaskedDict, plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
     from lab_env.processes.control_loop import Repeat, Repeats
-    from lab_env.processes.services import Service, Services
+    from lab_env.processes.services import Fleet, Service, Services
     from lab_env.spring import SpringFleet, Springs, SpringService
 
 MOST_BROKERS = 9
@@ -436,6 +436,29 @@ class Lab:
     def span(self, text: str):
         """Shade the time axis of every picture, with ``text``, as long as the with block lasts."""
         return self.journal.span(text)
+
+    @contextlib.contextmanager
+    def fault(self, text: str, service: "Service | Fleet", **settings: object) -> "Iterator[Mark]":
+        """Put a fault into a service while a with block lasts: pictures are shaded with ``text``.
+
+        What was set before comes back with the end of the block, also by an error or an Interrupt.
+
+        Args:
+            text: what is wrong, in a few words.
+            service: a service, or several that ``lab.service(..., copies=n)`` has started.
+            **settings: what they find in ``service.settings`` meanwhile.
+
+        Yields:
+            The mark: its ``time`` and, afterwards, its ``end`` (s of the lab's clock).
+
+        Raises:
+            BadInputError: no text, no service, or a setting that cannot travel to it.
+            ServiceError: the process does not take the settings.
+        """
+        if not hasattr(service, "changed"):
+            raise BadInputError("lab.fault_service", got=type(service).__name__)
+        with self.span(text) as mark, service.changed(**settings):
+            yield mark
 
     def until(self, condition: "Callable[[], object]", seconds: float | None = None) -> bool:
         """Wait for ``condition()`` to come true, and return whether it did.

@@ -91,7 +91,10 @@ CHANGES = (
     Change(
         "the `lab` command, or how a lesson is opened",
         ("lab_env/course/**/*",),
-        ("test_cli.py", "test_pages.py", "test_present.py", "test_browser.py"),
+        (
+            "test_cli.py", "test_way_back.py", "test_predictions.py", "test_pages.py",
+            "test_present.py", "test_browser.py", "test_in_sight.py",
+        ),
     ),
     Change(
         "Spring, or RabbitMQ",
@@ -99,7 +102,12 @@ CHANGES = (
         ("test_spring.py", "test_rabbitmq.py"),
         "--landing",
     ),
-    Change("containers", ("lab_env/around/*",), ("test_containers.py", "test_listeners.py"), "--landing"),
+    Change(
+        "containers",
+        ("lab_env/around/*",),
+        ("test_containers.py", "test_listeners.py"),
+        "--landing",
+    ),
     Change(
         "Kubernetes",
         ("lab_env/kubernetes/*", "deploy/kubernetes/**/*"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab_env.around import rabbitmq
+from lab_env.checks import progress
 from lab_env.clusters import docker_cli, training
 from lab_env.processes import folders, jars
 
@@ -116,6 +117,7 @@ def tests_home(tmp_path_factory, request):
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(folders.HOME_VARIABLE, str(home))
+        patch.setenv(progress.VARIABLE, str(home / "progress.json"))
         # a developer's own choice, or an engine that happens to run, is not what is tested
         patch.setenv("KAFKA_LAB", request.config.getoption("--where"))
         yield home

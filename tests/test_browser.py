@@ -7,6 +7,7 @@ import os
 import shutil
 
 import browser
+import in_sight
 import nbformat
 import pytest
 from conftest import javas, wait_until
@@ -140,6 +141,9 @@ def test_lesson_00_as_a_student_runs_it(jupyter, student):
         one.wait_for_frames(5)
         busy = one.cell(code["replay"]).locator(".jp-InputPrompt").first.inner_text()
         assert busy == "[*]:", "the frames must come while the cell runs"
+        # and the student, who is sent on to the next cell, sees them
+        seen = one.cell(code["replay"]).evaluate(in_sight.SEEN)
+        assert [picture["share"] >= in_sight.LEAST for picture in seen["pictures"]] == [True]
         one.finish()
         assert image.count() == 1
         assert one.image(code["replay"]).count() == 0

@@ -1,5 +1,6 @@
 """Services: real processes that run a student's function, report, stop, crash and fail aloud."""
 
+import contextlib
 import gc
 import inspect
 import itertools
@@ -162,6 +163,40 @@ def test_settings_are_live_and_survive_a_restart(services):
     assert truck.settings == {"work": 1.0}
     with pytest.raises(BadInputError):
         services.start(function(TRUCK), settings=["work"])
+
+
+def test_a_fault_takes_itself_back_also_when_its_cell_fails_or_is_interrupted(services):
+    tells = function(
+        """
+        def tells(service):
+            while service.running:
+                service.report(work=service.settings.get("work", "none"))
+                service.wait(0.01)
+        """
+    )
+
+    def works(service) -> object:
+        seen = len(service.reports)
+        assert until(lambda: len(service.reports) > seen + 3)
+        return service.reports["work"].iloc[-1]
+
+    slow = services.start(tells, settings={"work": 1})
+    fresh, other = fleet = services.start(tells, name="fresh", copies=2)
+    for end in (None, ValueError("the cell failed"), KeyboardInterrupt()):
+        with (
+            contextlib.suppress(ValueError, KeyboardInterrupt),
+            slow.changed(work=9),
+            fleet.changed(work=7),
+        ):
+            assert (works(slow), works(fresh), works(other)) == (9, 7, 7)
+            if end is not None:
+                raise end
+        assert (works(slow), works(fresh), works(other)) == (1, "none", "none")
+    assert (slow.settings, fresh.settings) == ({"work": 1}, {})
+    with slow.changed(work=9):
+        slow.crash()
+    slow.restart()  # what was set before is what the next start finds
+    assert works(slow) == 1
 
 
 def test_values_of_any_kind_become_plain(services):

@@ -15,6 +15,7 @@ from lab_env.ground.errors import BadInputError, LabError
 from lab_env.messages import say
 
 START = "00_start_here.ipynb"
+JUPYTER = Path(__file__).parent / "jupyter"  # settings, and our part of the page
 PASSED_ON = "passed on to Jupyter"
 
 
@@ -119,6 +120,22 @@ def run(lesson: str, output: Path, keep_going: bool, solutions: bool, timeout: i
     sys.exit(1 if failures else 0)
 
 
+@lab.command(help=say("cli.help_progress"))
+def progress() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lab_env.course import standing
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("lesson", "foreseen", "passed"):
+        table.add_column(say(f"cli.progress_{heading}"))
+    for one in standing.of(lessons.paths(lessons.folder())):
+        table.add_row(one.title, one.foreseen, one.passed)
+    Console().print(table)
+    click.echo(say("cli.progress_place", place=standing.place()))
+
+
 @lab.command(help=say("presenting.help"))
 @click.argument("lesson", metavar="NN")
 @click.option("--no-browser", is_flag=True, help=say("cli.help_browser"))
@@ -197,6 +214,7 @@ def jupyter_arguments(
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        f"--LabApp.extra_labextensions_path={JUPYTER / 'labextensions'}",
         "--ServerApp.allow_root=True" if getattr(os, "geteuid", lambda: 1)() == 0 else "",
         "--ServerApp.open_browser=False" if no_browser else "",
         f"--ServerApp.port={port}" if port else "",
@@ -221,7 +239,7 @@ def _open_jupyter(arguments: list[str]) -> None:
     except ImportError:
         raise BadInputError("cli.no_jupyter") from None
     # a question about news would cover the student's first cell, and its answer needs a network
-    ours = str(Path(__file__).parent / "jupyter")
+    ours = str(JUPYTER)
     others = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (ours, others)))
     LabApp.launch_instance(arguments)

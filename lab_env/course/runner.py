@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab_env.checks import progress
 from lab_env.course import lessons
 from lab_env.ground.errors import BadInputError
 from lab_env.messages import language, say
@@ -94,7 +96,8 @@ def run(
         # tornado helps itself on Windows; the advice it gives there does not hold any more
         warnings.filterwarnings("ignore", "Proactor event loop", RuntimeWarning)
         try:
-            client.execute()
+            # a machine that runs a lesson has foreseen nothing
+            client.execute(env={**os.environ, progress.VARIABLE: ""})
         except CellExecutionError as error:
             if error.ename == "KeyboardInterrupt":  # Ctrl-C reached the cell first
                 raise KeyboardInterrupt from None

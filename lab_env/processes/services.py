@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -394,6 +394,36 @@ class Service:
         if not self._run.send({"settings": changes}, seconds) and not self._run.wait(0.5):
             raise ServiceError("service.not_listening", name=self.name)
 
+    @contextmanager
+    def changed(self, **settings: object) -> "Iterator[Service]":
+        """Change settings while a with block lasts; what they were before comes back with its end.
+
+        Also if the block ends by an error or an Interrupt: a slow service never stays slow in
+        silence.
+
+        Yields:
+            The service.
+
+        Raises:
+            BadInputError: a setting that cannot travel to the service.
+            ServiceError: the process does not take them.
+        """
+        before = {name: self._settings[name] for name in settings if name in self._settings}
+        try:
+            self.set(**settings)
+            yield self
+        finally:
+            self._take_back(before, settings.keys() - before.keys())
+
+    def _take_back(self, before: dict, added: Iterable[str]) -> None:
+        with suppress(ServiceError):  # it has ended meanwhile: its next start knows
+            if before:
+                self.set(**before)
+        for name in (added := sorted(added)):
+            self._settings.pop(name, None)
+        if added and not self._run.ended.is_set():
+            self._run.send({"unset": added})
+
     def stop(self, seconds: float | None = None) -> None:
         """Ask the function to stop, give it ``seconds``, then kill it.
 
@@ -549,6 +579,14 @@ class Fleet(list):
         """Change settings of all; see `Service.set`."""
         for service in self:
             service.set(**settings)
+
+    @contextmanager
+    def changed(self, **settings: object) -> "Iterator[Fleet]":
+        """Change settings of all while a with block lasts; see `Service.changed`."""
+        with ExitStack() as stack:
+            for service in self:
+                stack.enter_context(service.changed(**settings))
+            yield self
 
     def join(self, seconds: float | None = None) -> None:
         """Wait until all have returned; see `Service.join`."""

@@ -230,6 +230,8 @@ class Keeper:
             except ValueError:  # an interrupted line; the next one is whole
                 continue
             self._service.settings.update(message.get("settings", {}))
+            for name in message.get("unset", ()):
+                self._service.settings.pop(name, None)
             if "stop" in message:
                 self._channel.send(asked=True)
                 # the notebook kills at its deadline; this is for a notebook that cannot

@@ -34,6 +34,7 @@ IDLE_PERIOD = 0.5  # seconds between looks at a paused picture's data
 FIRST_FRAME_SECONDS = 10.0
 STOP_SECONDS = 0.9
 SPEAK_PERIOD = 2.0  # seconds between sentences for a screen reader
+BEAT = 3.0  # seconds after which the page hears that a picture lives, though nothing has changed
 SWITCH = 0.0005  # seconds that a cell which spins may keep the interpreter from the drawing
 
 
@@ -146,6 +147,8 @@ class Stage:
                 figure._finish(fineness)
                 return 0.0
         now = time.monotonic()
+        for figure in figures:
+            figure._beat(now)
         self._allowance = min(self._allowance + (now - self._refilled) * BUDGET, BURST)
         self._refilled = now
         waiting = [f for f in figures if not f._drawn.is_set() or f._displayed.is_set()]
@@ -205,6 +208,7 @@ class LiveFigure:
         self._figure: Figure | None = None
         self._handle: Any = None
         self._voice: Any = None
+        self._beats = 0
         self._spoke = 0.0
         self._background: Any = None
         self._layout: Any = None
@@ -363,10 +367,16 @@ class LiveFigure:
         self._drawn.set()
         return cost
 
-    def _speak(self) -> None:
-        """Say the sentence to those who hear the page."""
+    def _speak(self, *, last: bool = False) -> None:
+        """Say the sentence to those who hear the page, and whether more will come."""
         self._spoke = time.monotonic()
-        self._voice.update(*_spoken(self.sentence), raw=True)
+        self._beats += 1
+        self._voice.update(*_spoken(self.sentence, None if last else self._beats), raw=True)
+
+    def _beat(self, now: float) -> None:
+        """Tell the page that this picture still lives, if it has not heard for long."""
+        if self._handle is not None and now - self._spoke > BEAT:
+            self._speak()
 
     def _finish(self, fineness: float) -> None:
         """Draw the last frame and let go of everything but what it left."""
@@ -374,7 +384,7 @@ class LiveFigure:
             self._frame(fineness, last=True)
             if self._handle is not None:
                 with contextlib.suppress(Exception):
-                    self._speak()
+                    self._speak(last=True)
             self._end()
 
     def _break(self, error: Exception) -> None:
@@ -384,6 +394,7 @@ class LiveFigure:
             if self._handle is not None:
                 data, metadata = self._bundle()
                 self._handle.update(data, raw=True, metadata=metadata)
+                self._speak(last=True)
         self._end()
 
     def _end(self) -> None:
@@ -405,7 +416,8 @@ class LiveFigure:
 
             data, metadata = self._bundle()
             # beside the image, because JupyterLab gives its images no alt text
-            self._voice = display(*_spoken(self.sentence), raw=True, display_id=True)
+            self._spoke = time.monotonic()
+            self._voice = display(*_spoken(self.sentence, 0), raw=True, display_id=True)
             self._handle = display(data, raw=True, metadata=metadata, display_id=True)
 
     def _bundle(self) -> tuple[dict, dict]:
@@ -416,10 +428,18 @@ class LiveFigure:
         return data, {"image/png": size}
 
 
-def _spoken(sentence: str) -> tuple[dict]:
-    """Return what a screen reader finds and nobody sees."""
+def _spoken(sentence: str, beat: int | None) -> tuple[dict]:
+    """Return what a screen reader finds and nobody sees.
+
+    Args:
+        sentence: what the picture shows.
+        beat: another number each time, while the picture lives; None for its end. JupyterLab's
+            part of the lab (``course/jupyter/labextensions``) keeps in sight what lives.
+    """
     unseen = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
-    page = f'<div style="{unseen}">{html.escape(sentence)}</div>'
+    stale = html.escape(say("figures.stale"), quote=True)
+    lives = "" if beat is None else f' data-alive="1" data-beat="{beat}" data-stale="{stale}"'
+    page = f'<div class="kafka-lab-picture"{lives} style="{unseen}">{html.escape(sentence)}</div>'
     return ({"text/html": page, "text/plain": sentence},)
 
 

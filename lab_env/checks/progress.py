@@ -1,0 +1,68 @@
+"""What a student has foreseen and passed, kept on this machine: one small file, hers alone.
+
+The variable ``KAFKA_LAB_PROGRESS`` names another file; empty, nothing is kept (a machine that runs
+lessons learns nothing). What cannot be read or written is as if nothing were kept: a lesson never
+fails because of it.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+VARIABLE = "KAFKA_LAB_PROGRESS"
+PREDICTIONS, EXERCISES = "predictions", "exercises"
+WAIT = 2.0  # s for another notebook that writes: then this once nothing is kept
+
+
+def place() -> Path | None:
+    """Return the file, or None if nothing is to be kept."""
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return Path(named).expanduser() if named.strip() else None
+    from platformdirs import user_data_path
+
+    return user_data_path("kafka-lab", appauthor=False) / "progress.json"
+
+
+def read() -> dict[str, dict[str, dict]]:
+    """Return what is kept, by lesson ("02"): ``predictions`` and ``exercises`` by name.
+
+    A prediction is True (foreseen), False or None (none was made); an exercise that is named has
+    been passed.
+    """
+    file = place()
+    if file is None:
+        return {}
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return {
+                lesson: {
+                    kind: dict(part)
+                    for kind in (PREDICTIONS, EXERCISES)
+                    if isinstance(part := kept.get(kind), dict)
+                }
+                for lesson, kept in found.items()
+                if isinstance(kept, dict)
+            }
+    return {}
+
+
+def keep(lesson: str, kind: str, name: str, value: object) -> None:
+    """Keep one thing of a lesson; the newest of a name stays."""
+    file = place()
+    if file is None:
+        return
+    from filelock import FileLock, Timeout
+
+    with contextlib.suppress(OSError, Timeout):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock"), timeout=WAIT):
+            kept = read()
+            if kept.get(lesson, {}).get(kind, {}).get(name, ...) == value:
+                return
+            kept.setdefault(lesson, {}).setdefault(kind, {})[name] = value
+            fresh = file.with_suffix(".new")
+            fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            fresh.replace(file)  # whole or not at all
