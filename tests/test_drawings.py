@@ -207,6 +207,15 @@ def test_each_drawing_is_in_a_lesson_with_its_text_alternative():
         assert alt == say(f"drawings.{name}_alt"), f"{path.name}: the words of {name} are others"
 
 
+def test_a_drawing_is_the_last_on_its_slide():
+    """It is as wide as the screen: what came below it would be below the screen."""
+    for path in LESSONS:
+        for cell, below in itertools.pairwise(lessons.load(path)["cells"]):
+            if "](drawings/" in cell["source"]:
+                kind = below["metadata"]["slideshow"]["slide_type"]
+                assert kind in ("slide", "subslide"), f"{path.name}: {below['id']} is below it"
+
+
 def test_the_topics_and_addresses_of_a_drawing_are_those_of_its_lesson():
     for path, _, name in shown():
         source = "".join(cell["source"] for cell in lessons.load(path)["cells"])
