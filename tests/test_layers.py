@@ -24,6 +24,7 @@ LAYERS = {
     "topics": {*UP_TO_PROCESSES, "clusters", "observation"},
     "figures.engine": {"messages", "ground", "observation", "observation.facts"},
     "figures": {"messages", "ground", "observation", "observation.facts", "figures.engine"},
+    "drawings": {"messages", "figures.engine"},
     "experiments": KAFKA,
     "around": KAFKA,
     "spring": {*KAFKA, "around"},

@@ -127,7 +127,8 @@ def page(notebook: "NotebookNode", path: Path) -> str:
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(language_code=language())
+    # a drawing lies beside the lesson, and the page goes elsewhere without it
+    exporter = HTMLExporter(language_code=language(), embed_images=True)
     exporter.raw_template = PAGE
     exporter.register_filter("described", _described)
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
