@@ -45,6 +45,11 @@ CHANGES = (
         "a picture", ("lab_env/figures/**/*",), ("test_figure*.py",),
     ),
     Change(
+        "a still drawing",
+        ("lab_env/drawings/*", "notebooks/drawings/*"),
+        ("test_drawings.py",),
+    ),
+    Change(
         "a lesson", ("notebooks/*.ipynb",), ("test_lesson_*.py",), each=True,
     ),
     Change(

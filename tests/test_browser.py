@@ -197,6 +197,40 @@ def test_the_saved_notebook_holds_the_last_frame_once(jupyter, student):
 
 
 @pytest.mark.landing
+def test_after_a_reload_a_picture_says_that_it_has_stopped_and_its_cell_brings_it_back(
+    jupyter, student
+):
+    with student() as one:
+        one.open(jupyter.address(OWN))
+        one.run(0, AT["lag"])
+        one.page.wait_for_timeout(4000)  # longer than the page waits between two signs of life
+        still = one.page.locator(".kafka-lab-still")
+        assert still.count() == 0
+        one.save()
+        one.page.reload()
+        expect(still).to_have_count(2, timeout=60_000)
+        told = still.first.evaluate("n => getComputedStyle(n, '::after').content")
+        assert "run this cell again" in told
+        one.choose(AT["throughput"])
+        one.run(AT["throughput"])
+        expect(still).to_have_count(1)  # the other cell has not been run again
+        one.watch_picture(AT["throughput"])
+        one.wait_for_frames(3)
+
+
+@pytest.mark.landing
+def test_after_a_restart_a_skipped_cell_is_named(jupyter, student):
+    with student() as one:
+        one.open(jupyter.address(OWN))
+        one.choose(AT["throughput"])
+        one.run(AT["throughput"])
+        told = one.text(AT["throughput"])
+        assert "Run All Above Selected Cell" in told
+        assert "from contextlib import closing" in told
+        assert "Traceback" not in told
+
+
+@pytest.mark.landing
 def test_restarting_the_kernel_and_ending_jupyterlab_both_end_kafka(jupyter, student):
     """The last test of this file, since it ends the JupyterLab that the others use."""
     before = javas()
