@@ -643,8 +643,11 @@ def test_http_answers_fails_and_closes(services):
     assert call(url, b'{"n": 0}') == (500, {"error": "ZeroDivisionError: division by zero"})
     assert call(url, b'"n"')[0] == 400
     assert call(url, b"\xff")[0] == 400
+    assert call(url, b'{"n": 0}')[0] == 500
     assert "ZeroDivisionError" in desk.log
     assert desk.state == "running"
+    told = [one.text for one in services._home.journal.marks if one.kind == "fail"]
+    assert told == ["desk: error 500"]  # each place of an error once
     desk.stop()
     assert desk.state == "stopped"
     assert desk.log.endswith("closed")

@@ -55,6 +55,7 @@ def serve(service, answer, encode) -> None:
                 raise  # the caller has gone, there is nobody to tell
             except Exception as error:
                 traceback.print_exc()
+                service.stumbled(error)
                 self._reply(500, {"error": f"{type(error).__name__}: {error}"})
 
         def _reply(self, status: int, content: object) -> None:

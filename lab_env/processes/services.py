@@ -204,7 +204,13 @@ class _Run(Run):
                     self.first[key] = value
         elif failed := message.get("failed"):
             self.state = "failed"
-            self.fail("fail", _sentence(self.name, **failed))
+            self.fail("fail", _sentence(self.name, "failed", **failed))
+        elif stumbled := message.get("stumbled"):
+            if not self.home.closed:
+                self.home.journal.mark(
+                    say("service.mark_stumbled", name=self.name), "fail", self.name
+                )
+                notices.post(_sentence(self.name, "stumbled", **stumbled))
         elif step := message.get("step"):
             self.step = tuple(step)
         elif message.get("begun"):
@@ -668,6 +674,8 @@ class Services(Mapping):
             make: starts one and returns it at once.
         """
         old = [self._services[name] for name in names if name in self._services]
+        if replaced := [one.name for one in old if one.state == "running"]:
+            print(say("service.ran_already", names=", ".join(replaced)))
         stop_all(old)
         for service in old:
             service._forget()
@@ -797,17 +805,23 @@ def _named(services: Iterable[Service], name: str) -> Service:
     return known[name]
 
 
-def _sentence(name: str, kind: str, text: str, frames: list) -> str:
-    """Return what stopped the function, with the innermost line that is the student's own."""
+def _sentence(name: str, what: str, kind: str, text: str, frames: list) -> str:
+    """Return what stopped the function, with the innermost line that is the student's own.
+
+    Args:
+        name: the service's.
+        what: "failed", or "stumbled": an answer of it has failed, and it goes on.
+        kind, text, frames: as `worker.failure` tells them.
+    """
     error = f"{kind}: {text}" if text else kind
     for file, number, function, begin in reversed(frames):
         if file.startswith(LIBRARIES):
             continue
         source = linecache.getline(file, number).strip()  # a cell's text is known here alone
-        key = "service.failed_at" if source else "service.failed_at_line"
+        key = f"service.{what}_at" if source else f"service.{what}_at_line"
         place = {"line": number - begin + 1, "function": function, "source": source}
         return say(key, name=name, error=error, **place)
-    return say("service.failed", name=name, error=error)
+    return say(f"service.{what}", name=name, error=error)
 
 
 # what Python writes of each frame when its process is ended by a fault

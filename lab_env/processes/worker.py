@@ -146,6 +146,7 @@ class ServiceContext:
         self._epoch = epoch
         self._channel = channel
         self._stop = threading.Event()
+        self._stumbled: set[tuple] = set()
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -201,6 +202,14 @@ class ServiceContext:
         from lab_env.processes.http_endpoint import serve  # here: most services serve nothing
 
         serve(self, answer, plain)
+
+    def stumbled(self, error: Exception) -> None:
+        """Let the notebook tell of an error that does not end the service: each place once."""
+        told = failure(error)
+        place = (told["kind"], *map(tuple, told["frames"][-1:]))
+        if place not in self._stumbled:
+            self._stumbled.add(place)
+            self._channel.send(stumbled=told)
 
 
 class Keeper:

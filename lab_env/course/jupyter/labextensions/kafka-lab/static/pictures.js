@@ -8,6 +8,7 @@
 (() => {
   const TICK = 200; // ms between looks
   const LATER = 250; // ms that a cell runs before its picture comes: most are over sooner
+  const SETTLES = 800; // ms in which what a cell has printed last may still arrive
   const SILENT = 9000; // ms without a beat after which a picture is called still
   const LEAST = 0.4; // of the window, for a picture that has to share it
   const PEEK = 24; // px of the next cell that can be seen below the one that runs
@@ -33,6 +34,7 @@
   const beats = new WeakMap(); // a cell's outputs -> {beat, at}
   let pinned = null; // {area, holder, scroller, border}
   let ran = null; // {cell, since}: who runs, and since when
+  let over = null; // {cell, at}: who ran last, and when that was over
   let letGo = false; // the student has touched the page since the last cell ended
 
   const markers = (area) => [...area.querySelectorAll('.kafka-lab-picture')];
@@ -134,10 +136,14 @@
     const cells = [...notebook.querySelectorAll('.jp-CodeCell')];
     const running = cells.find(runs) ?? null;
     if (running === null || ran?.cell !== running) {
+      if (ran !== null) over = { cell: ran.cell, at: now };
       ran = running === null ? null : { cell: running, since: now };
     }
     if (running !== null) letGo = false;
     if (pinned !== null && (!living.includes(pinned.area) || (running === null && letGo))) unpin();
+    if (running === null && pinned !== null && over !== null && now - over.at < SETTLES && !letGo) {
+      if (over.cell.isConnected) show(over.cell, pinned.scroller);
+    }
     if (running === null || now - ran.since < LATER) return;
     // the last one above what runs; a cell that shows a picture itself has it in sight
     const above = living.filter(
