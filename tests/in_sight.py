@@ -21,7 +21,7 @@ WINDOW = {"width": 1280, "height": 800}
 KEPT = Path(__file__).parent.parent / "benchmarks" / "in_sight.md"
 LEAST = 0.9
 SHORT = 1.0  # s: a cell that is over sooner shows its picture when it has run
-SETTLES = 0.5  # s until the page has seen that a cell runs
+SETTLES = 0.5  # s until the page has seen that a cell runs, or has printed
 # the living picture that is in sight most, and what the running cell has printed
 SEEN = """cell => {
     const scroller = cell.closest('.jp-WindowedPanel-outer, .jp-Notebook').getBoundingClientRect();
@@ -61,7 +61,7 @@ class Row:
         lesson, cell: two digits, and the cell's id.
         seconds: how long it ran.
         picture: the share of the living picture that is in the window, of the one most in sight.
-        printed: the same of what the cell prints; None if it has printed nothing while it ran.
+        printed: the same of what the cell has printed; None if that is nothing.
         width: of the picture, in px.
     """
 
@@ -77,7 +77,7 @@ def watched(student: browser.Student, index: int, lesson: str, name: str) -> Row
     """Run the chosen cell with Shift+Enter, and return what was seen while it ran."""
     student.start(index)
     began = time.monotonic()
-    shares, printed, widths, frames = [], [], [], {}
+    shares, printed, widths, frames, first = [], [], [], {}, None
     while not student.page.evaluate(browser.HAS_RUN):
         time.sleep(0.2)
         if time.monotonic() - began < SETTLES:
@@ -93,8 +93,14 @@ def watched(student: browser.Student, index: int, lesson: str, name: str) -> Row
             shares.append(best["share"])
             widths.append(best["width"])
             if seen["printed"] is not None:
-                printed.append(seen["printed"])
+                first = first or time.monotonic()
+                if time.monotonic() - first > SETTLES:  # the page has moved to what has come
+                    printed.append(seen["printed"])
     seconds = time.monotonic() - began
+    if shares:
+        time.sleep(2 * SETTLES)
+        seen = student.cell(index).evaluate(SEEN)
+        printed += [seen["printed"]] if seen["printed"] is not None else []
     if seconds < SHORT or not shares or max(map(len, frames.values())) < 3:
         return None
     mean = sum(printed) / len(printed) if printed else None

@@ -147,6 +147,10 @@ def test_lesson_00_as_a_student_runs_it(jupyter, student):
         one.finish()
         assert image.count() == 1
         assert one.image(code["replay"]).count() == 0
+        # who cannot see it hears what it shows, once
+        sentence = one.output(code["picture"]).locator(".kafka-lab-picture")
+        assert sentence.get_attribute("aria-hidden") == "true"
+        assert "flights.departed" in image.get_attribute("alt")
 
 
 def test_a_picture_goes_on_while_nothing_runs_and_after_an_interrupt(jupyter, student):

@@ -1,4 +1,5 @@
-// Keeps a living picture in sight while a cell runs below it, and says when one no longer moves.
+// Keeps a living picture in sight while a cell runs below it, says when one no longer moves, and
+// gives each its alternative text.
 //
 // JupyterLab loads this file as it is: nothing is built. What it knows of a picture stands in the
 // page: an element of the class "kafka-lab-picture" beside the image, with data-alive while the
@@ -54,6 +55,19 @@
     area.classList.toggle('kafka-lab-still', still);
     if (still) area.dataset.kafkaLabStill = stale.dataset.stale;
     else delete area.dataset.kafkaLabStill;
+  }
+
+  // JupyterLab gives its images no text of their own: what is said beside one belongs to it
+  function describe(area) {
+    let sentence = null;
+    for (const child of area.querySelectorAll(':scope > .jp-OutputArea-child')) {
+      sentence = child.querySelector('.kafka-lab-picture') ?? sentence;
+      const image = child.querySelector('img');
+      if (image === null || sentence === null) continue;
+      if (image.alt !== sentence.textContent) image.alt = sentence.textContent;
+      sentence.setAttribute('aria-hidden', 'true'); // it would be read twice
+      sentence = null;
+    }
   }
 
   const runs = (cell) => cell.querySelector('.jp-InputPrompt')?.textContent.trim() === '[*]:';
@@ -129,6 +143,7 @@
     for (const area of document.querySelectorAll('.jp-Notebook .jp-OutputArea:has(> .jp-OutputArea-child .kafka-lab-picture)')) {
       const isAlive = alive(area, now);
       tellStill(area, isAlive);
+      describe(area);
       if (isAlive) living.push(area);
     }
     const notebook = [...document.querySelectorAll('.jp-Notebook')].find((one) => one.offsetParent !== null);
