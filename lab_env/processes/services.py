@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.ground import arguments, notices
 from lab_env.ground.errors import BadInputError, ClosedError, ServiceError, StorageError
@@ -41,11 +41,7 @@ BEGIN_SECONDS = 60.0  # from the start to the function's first line, on a machin
 HEAR_SECONDS = 20.0  # for a process that is on its way to take what it is told
 POSIX = os.name == "posix"
 # Jupyter's Interrupt is for the notebook's own cell, not for its services
-APART = (
-    {"start_new_session": True}
-    if POSIX
-    else {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-)
+NEW_GROUP = 0 if POSIX else getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 LIBRARIES = tuple(
     {*(sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib"))}
     | {str(Path(__file__).parents[1]), "<frozen "}
@@ -146,8 +142,12 @@ class _Run(Run):
                 stdout=subprocess.PIPE,
                 stderr=file,
                 bufsize=0,
-                **APART,
+                start_new_session=POSIX,
+                creationflags=NEW_GROUP,
             )
+        assert self.process.stdin is not None  # pipes, both, and not buffered
+        assert isinstance(self.process.stdout, io.RawIOBase)
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
         order = {
             "name": name,
             "settings": settings,
@@ -172,11 +172,11 @@ class _Run(Run):
         with suppress(OSError):  # it has died already; its end is told below
             rest = memoryview(order)
             while rest:
-                rest = rest[self.process.stdin.write(rest) :]
+                rest = rest[self._stdin.write(rest) :]
             if POSIX:  # a frozen process must not freeze the notebook
-                os.set_blocking(self.process.stdin.fileno(), False)
+                os.set_blocking(self._stdin.fileno(), False)
         self._sent.set()
-        with io.BufferedReader(self.process.stdout, 1 << 16) as lines:
+        with io.BufferedReader(self._stdout, 1 << 16) as lines:
             for data in lines:
                 if data.endswith(b"\n"):  # else it was killed in the middle of a line
                     self._hear(json.loads(data))
@@ -229,7 +229,7 @@ class _Run(Run):
                 self.state = "crashed"
                 self.fail("crash", self._obituary(status))
         with self._lock:
-            self.process.stdin.close()
+            self._stdin.close()
         self.ended.set()
 
     def _obituary(self, status: int) -> str:
@@ -260,10 +260,10 @@ class _Run(Run):
             return False
         while time.monotonic() < deadline:
             with self._lock:
-                if self.process.stdin.closed:
+                if self._stdin.closed:
                     return False
                 try:
-                    rest = rest[self.process.stdin.write(rest) or 0 :]
+                    rest = rest[self._stdin.write(rest) or 0 :]
                 except OSError:
                     return False
             if not rest:
@@ -342,7 +342,7 @@ class Service:
     @property
     def error(self) -> str | None:
         """What the function raised and in which line, or None."""
-        return self._run.notice and self._run.notice.text
+        return self._run.notice.text if self._run.notice else None
 
     @property
     def settings(self) -> dict:
@@ -570,7 +570,7 @@ class Fleet(list):
         return _html_table(self)
 
 
-class Services(Mapping):
+class Services(Mapping[str, Service]):
     """The services of one lab by name; shows itself as a table.
 
     Args:
@@ -657,8 +657,8 @@ class Services(Mapping):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._services
 
-    def get(self, name: str, default=None):
-        return self._services[name] if name in self else default
+    def get(self, key: object, default: Any = None) -> "Service | Any":
+        return self._services.get(key, default) if isinstance(key, str) else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._services))
@@ -740,7 +740,7 @@ def names_of(name: object, copies: object) -> list[str]:
         raise BadInputError("service.bad_name", name=name)
     if copies == 1:
         return [name]
-    stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()
+    [(stem, number)] = re.findall(r"\A(.*?)(\d*)\Z", name)
     stem, begin = (stem, int(number)) if number else (f"{name}-", 1)
     return [f"{stem}{begin + n}" for n in range(copies)]
 
