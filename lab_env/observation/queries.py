@@ -113,7 +113,8 @@ def _opened(connection: dict, topic: str) -> "tuple[KafkaConsumer, dict, dict]":
 def _open(connection: dict, topic: str, seconds: int) -> "tuple[KafkaConsumer, dict, dict]":
     from kafka import KafkaConsumer, TopicPartition
 
-    own = {"request_timeout_ms": 1000 * seconds, "bootstrap_timeout_ms": 1000 * seconds}
+    own: dict[str, object] = {"request_timeout_ms": 1000 * seconds}
+    own |= {"bootstrap_timeout_ms": 1000 * seconds}
     own |= {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
     with contextlib.ExitStack() as opened:
         consumer = opened.enter_context(contextlib.closing(KafkaConsumer(**connection | own)))
