@@ -154,8 +154,8 @@ class AccountPicture(Page):
                 self.fix_text(style.TEXT, style.INK, x, y, style.number(count), ha="center")
 
     def _box(self, axes, column: int, row: float, colour: str, *, filled: bool) -> None:
-        look = {"facecolor": colour if filled else "none", "edgecolor": colour, "lw": 1.5}
-        box = Rectangle((column + 0.04, row - THICK / 2), 0.92, THICK, **look)
+        corner, inside = (column + 0.04, row - THICK / 2), colour if filled else "none"
+        box = Rectangle(corner, 0.92, THICK, facecolor=inside, edgecolor=colour, lw=1.5)
         axes.add_patch(box)
         self.fix(box)
 

@@ -1,8 +1,8 @@
 """Live pictures of what the observer sees and the services report; nothing here asks a broker."""
 
 import contextlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab_env.figures.engine import size
 from lab_env.ground.errors import BadInputError
@@ -11,7 +11,7 @@ from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.figures.delivery import Delivery
-    from lab_env.figures.engine.live import Stage
+    from lab_env.figures.engine.live import LiveFigure, Stage
     from lab_env.figures.lag import Lag
     from lab_env.figures.latency import Latency
     from lab_env.figures.outcomes import Outcomes
@@ -43,6 +43,8 @@ KINDS = (
     "replicas",
     "scaling",
 )
+
+Picture = TypeVar("Picture", bound="LiveFigure")
 
 
 class Show:
@@ -448,7 +450,7 @@ class Show:
         alive = len(self._stage.alive) if self._stage is not None else 0
         return say("figures.about", kinds=kinds, alive=alive)
 
-    def _names(self, topic: object, groups: object) -> tuple[str, ...]:
+    def _names(self, topic: object, groups: Iterable[str]) -> tuple[str, ...]:
         """Return the groups as a tuple, and have the observer sample them and the topic."""
         if not isinstance(topic, str) or not topic:
             raise BadInputError("figures.bad_topic", got=topic)
@@ -462,7 +464,7 @@ class Show:
         self._observer.watch(topics=[topic], groups=names)
         return names
 
-    def _on_stage(self, kind: type, *args: object):
+    def _on_stage(self, kind: "Callable[..., Picture]", *args: Any) -> "Picture":
         """Make a picture, show it and return it; matplotlib is imported when the first is made."""
         if self._stage is None:
             from lab_env.figures.engine.live import Stage

@@ -44,7 +44,7 @@ class Latency(Measured):
 
     def _points(self, name: str) -> list[Point]:
         """Return the points of a setting, the slowest rate first."""
-        by_rate: dict[object, list[dict]] = {}
+        by_rate: dict[float | None, list[dict]] = {}
         for row in self._runs[name]:
             asked = row.get("asked")
             known = isinstance(asked, int | float) and isfinite(asked)

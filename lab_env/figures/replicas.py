@@ -1,5 +1,6 @@
 """Live picture: who leads each partition and who is in sync, over time; below, records/s."""
 
+from functools import partial
 from itertools import pairwise
 from math import ceil
 
@@ -120,12 +121,12 @@ class ReplicaTimeline(Stamped, TimeFigure):
         super().build(figure)
         self.begin_words(figure)
         axes = self._lanes.axes
-        plain = {"animated": True, "edgecolors": "none"}
-        self._zones = PolyCollection([], facecolors=NO_ONE, **plain)
+        plain = partial(PolyCollection, [], animated=True, edgecolors="none")
+        self._zones = plain(facecolors=NO_ONE)
         self._unknown = PolyCollection(
             [], facecolors=HATCH[0], edgecolors=HATCH[1], hatch="////", lw=0, animated=True
         )
-        self._bars = [PolyCollection([], **plain) for _ in ROLES]
+        self._bars = [plain() for _ in ROLES]
         self._bars[IN_SYNC].set_linewidth(1.2)
         self._bars[BEHIND].set(linewidth=0.8, hatch="/////", facecolors="#ffffff")
         for artist in (self._zones, self._unknown, *self._bars):

@@ -4,6 +4,8 @@ from collections import deque
 from math import log10
 from statistics import median
 
+from matplotlib.lines import Line2D
+
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.timeline import Name, Panel, TimeFigure
 from lab_env.messages import say
@@ -55,7 +57,7 @@ class ResponseTime(TimeFigure):
         self.panels = [Panel()]
         self._scale = scales.Durations()
         self._points: dict[tuple[str, bool], Points] = {}
-        self._lines: dict[tuple[str, bool], object] = {}
+        self._lines: dict[tuple[str, bool], Line2D] = {}
         self._shortest, self._longest = 1.0, 0.0
 
     def take_report(self, row: dict) -> bool:

@@ -1,5 +1,7 @@
 """Live picture: records produced and consumed per second."""
 
+from matplotlib.lines import Line2D
+
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
@@ -29,7 +31,7 @@ class Throughput(TimeFigure):
         self._scale = scales.Amount(least=10)
         self._rates: dict[str, Rate] = {}
         self._values: dict[str, Series] = {}
-        self._lines: dict[str, object] = {}
+        self._lines: dict[str, Line2D] = {}
         self._owners = {group: OwnerCounts(topic, group, first_counts=False) for group in groups}
         self._began: dict[str, dict[Place, int]] = {group: {} for group in groups}
         self._placeless: set[str] = set()  # groups that have committed nothing, as last told
