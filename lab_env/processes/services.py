@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from lab_env.ground import arguments, notices
 from lab_env.ground.errors import BadInputError, ClosedError, ServiceError, StorageError
@@ -80,8 +80,8 @@ class Run:
         self._lock = threading.Lock()  # one writer to stdin at a time, and one who ends the run
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
+    def pid(self) -> int | None:
+        """The process's id; None if it could not be started."""
         raise NotImplementedError
 
     def send(self, message: dict, seconds: float = 2.0) -> bool:
@@ -294,6 +294,8 @@ class Service:
         name: its name, which also stands in every report.
     """
 
+    _run: Run
+
     def __init__(self, name: str, home: _Home, payload: bytes, settings: dict):
         self.name = name
         self._home = home
@@ -329,8 +331,8 @@ class Service:
             notices.warn(self._run.notice, 2)
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
+    def pid(self) -> int | None:
+        """The process's id; None if a JVM could not be started."""
         return self._run.pid
 
     @property
@@ -532,8 +534,17 @@ class Service:
         return _html_table([self])
 
 
-class Fleet(list):
+Copy = TypeVar("Copy", bound=Service)
+
+
+class Fleet(list[Copy]):
     """Several copies of a service: a list of `Service` that can also be asked by name."""
+
+    @overload
+    def __getitem__(self, key: SupportsIndex | str) -> Copy: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[Copy]: ...
 
     def __getitem__(self, key):
         return _named(self, key) if isinstance(key, str) else super().__getitem__(key)
@@ -622,7 +633,7 @@ class Services(Mapping[str, Service]):
 
         return self.take(names, lambda name: Service(name, self._home, payload, dict(settings)))
 
-    def take(self, names: list[str], make: Callable[[str], Service]) -> Service | Fleet:
+    def take(self, names: list[str], make: Callable[[str], Copy]) -> Copy | Fleet[Copy]:
         """Start a service a name by ``make``, in place of those that have the names already.
 
         Args:
@@ -635,11 +646,11 @@ class Services(Mapping[str, Service]):
             service._forget()
             with suppress(OSError):  # Windows keeps a file that someone still reads
                 service._log.unlink()
-        fleet = Fleet()
+        fleet: Fleet[Copy] = Fleet()
         try:
             for name in names:
-                self._services[name] = make(name)
-                fleet.append(self._services[name])
+                fleet.append(make(name))
+                self._services[name] = fleet[-1]
         except BaseException:  # half a fleet helps nobody
             for service in fleet:
                 service._run.kill()
@@ -751,7 +762,7 @@ def _plain_settings(settings: object) -> dict:
     return json.loads(worker.line(settings))
 
 
-def _named(services: Iterable[Service], name: str) -> Service:
+def _named(services: Iterable[Copy], name: str) -> Copy:
     known = {service.name: service for service in services}
     if not isinstance(name, str) or name not in known:
         names = ", ".join(known) or say("service.none_yet")
