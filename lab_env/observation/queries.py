@@ -3,7 +3,7 @@
 import contextlib
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.patience import Patience, Telling
@@ -148,7 +148,7 @@ def value_of(data: bytes | None) -> Any:
         return text
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[str | int | float]:
     """Return whether a value can be an id: a text or a number; JSON knows lists and objects too."""
     return isinstance(value, str | int | float)
 
