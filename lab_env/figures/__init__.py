@@ -52,7 +52,8 @@ class Show:
 
     A picture goes on while other cells run, pauses when nothing happens, and leaves its last frame
     in the notebook. Call a method again with the same arguments, and the new picture replaces the
-    old one.
+    old one. The picture that a method returns has ``stop()``, ``save(path)``, ``sentence`` (what it
+    shows, in words) and ``png`` (bytes of the last frame).
 
     Args:
         observer: samples topics and groups.
@@ -102,9 +103,6 @@ class Show:
             by: "group" for a line a group, "member" for a line a member of the groups, to whom
                 the records of the partitions that it owns are counted.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -122,9 +120,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
             groups: a group's real name, or several.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -148,9 +143,6 @@ class Show:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group that shares the work.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -170,9 +162,6 @@ class Show:
         Args:
             title: of the picture, in the students' words; None for the usual one.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: the title is no text.
             ClosedError: the lab is closed.
@@ -187,9 +176,6 @@ class Show:
 
         Args:
             topic: real name, as `lab.topic` returned it.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -234,9 +220,6 @@ class Show:
             groups: a group's real name, or several: each has its own block of rows.
             lag: show below how many records wait for each group.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -260,9 +243,6 @@ class Show:
         Args:
             services: a service's name, or several; None for all that report ``handled``.
             longer_than: what is shorter is no pause, s.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -298,9 +278,6 @@ class Show:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -334,9 +311,6 @@ class Show:
             dead: real name of the topic of its dead letters.
             repair: real name of the group that reads dead letters, to replay them.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -362,9 +336,6 @@ class Show:
         Args:
             title: of the picture, in the students' words; None for the usual one.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: the title is no text.
             ClosedError: the lab is closed.
@@ -381,9 +352,6 @@ class Show:
 
         Args:
             title: of the picture, in the students' words; None for the usual one.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: the title is no text.
@@ -404,9 +372,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -425,9 +390,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group whose members the replicas are.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.

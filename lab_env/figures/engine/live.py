@@ -284,7 +284,17 @@ class LiveFigure:
         return True
 
     def layout(self, now: float) -> Any:
-        """Return what the background depends on; when it differs, `lay` is called."""
+        """Bring in order what `lay` and `move` rely on; return all that the background depends on.
+
+        Called with every frame, before either of them: a subclass may fit its axes here. When what
+        is returned differs from the last time, `lay` is called.
+
+        Args:
+            now: s, lab's clock.
+
+        Returns:
+            What can be compared with ``==``; it must not change where the background does not.
+        """
         return None
 
     def lay(self, now: float) -> None:

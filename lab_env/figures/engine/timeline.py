@@ -189,7 +189,15 @@ class TimeFigure(Page):
             axes.tick_params(which="minor", length=2)
 
     def layout(self, now: float) -> object:
-        """Return what the axes depend on."""
+        """Fit the window, the panels' scales and the room for names; return what axes depend on.
+
+        Args:
+            now: s, lab's clock.
+
+        Returns:
+            All that `lay` places: the window, scales and ticks, the room for names, whether there
+            is such a topic, marks and silences.
+        """
         self._window = scales.window(now - self.origin)
         self.scale_panels(now)
         widest = max((self.measure(name, style.NAME) for name in self.names()), default=0.0)
