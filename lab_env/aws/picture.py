@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lab_env.figures.engine import size, style
@@ -90,7 +91,7 @@ class AccountPicture(Page):
 
     # -- drawing ------------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the two panels."""
         self._above, self._below = self.axes(figure), self.axes(figure)
         for axes in (self._above, self._below):

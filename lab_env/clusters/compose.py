@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 from lab_env.clusters import docker_cli
@@ -285,7 +286,7 @@ class Compose(Cluster):
         return self._services[node]
 
     @contextlib.contextmanager
-    def _true_states(self):
+    def _true_states(self) -> Generator[None]:
         """Look at the containers if a call does not come to its end."""
         try:
             yield

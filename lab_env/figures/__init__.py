@@ -1,7 +1,7 @@
 """Live pictures of what the observer sees and the services report; nothing here asks a broker."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab_env.figures.engine import size
@@ -187,7 +187,7 @@ class Show:
         return self._on_stage(Partitions, topic)
 
     @contextlib.contextmanager
-    def dashboard(self):
+    def dashboard(self) -> Generator[None]:
         """Put the pictures that are made in the with block beside each other, two in a row.
 
         They share what the observer samples and the budget of frames and bytes, so that four cost

@@ -1,8 +1,10 @@
 """Live picture: where a group is blocked, and what became of the records: retried, parked, ..."""
 
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
@@ -48,7 +50,7 @@ class Outcomes(Stamped, TimeFigure):
 
     def __init__(
         self,
-        stage,
+        stage: Stage,
         topic: str,
         group: str,
         retry: tuple[str, ...] = (),
@@ -145,7 +147,7 @@ class Outcomes(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self.begin_words(figure)

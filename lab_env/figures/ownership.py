@@ -4,9 +4,11 @@ import re
 from math import ceil
 
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.bars import ZONE, Bars
 from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Pixels, Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import LagLine, LagSeries
@@ -45,7 +47,12 @@ class Ownership(Stamped, TimeFigure):
     """
 
     def __init__(
-        self, stage, topic: str, groups: tuple[str, ...], lag: bool = True, scale: float = 1.0
+        self,
+        stage: Stage,
+        topic: str,
+        groups: tuple[str, ...],
+        lag: bool = True,
+        scale: float = 1.0,
     ):
         super().__init__(stage, ("ownership", topic, groups, lag), scale, groups)
         self._topic = topic
@@ -101,7 +108,7 @@ class Ownership(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         palette = self._stage.palette

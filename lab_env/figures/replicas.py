@@ -5,9 +5,11 @@ from itertools import pairwise
 from math import ceil
 
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.bars import HATCH, NO_ONE
 from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.figures.ownership import ranges
@@ -50,7 +52,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         leaders: by partition, as the last frame shows them; -1 is nobody.
     """
 
-    def __init__(self, stage, topic: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, scale: float = 1.0):
         super().__init__(stage, ("replicas", topic), scale)
         self._topic = topic
         self.title = say("figures_replicas.title", topic=topic)
@@ -116,7 +118,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self.begin_words(figure)

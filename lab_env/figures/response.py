@@ -7,6 +7,7 @@ from statistics import median
 from matplotlib.lines import Line2D
 
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import Name, Panel, TimeFigure
 from lab_env.messages import say
 
@@ -51,7 +52,7 @@ class ResponseTime(TimeFigure):
 
     samples_matter = False
 
-    def __init__(self, stage, title: str | None = None, scale: float = 1.0):
+    def __init__(self, stage: Stage, title: str | None = None, scale: float = 1.0):
         super().__init__(stage, ("response_time", title), scale)
         self.title = title or say("figures.response_title")
         self.panels = [Panel()]

@@ -3,6 +3,7 @@
 from matplotlib.lines import Line2D
 
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.facts.counts import OwnerCounts
@@ -22,7 +23,9 @@ class Throughput(TimeFigure):
         by: "group", or "member" for who owned the partition.
     """
 
-    def __init__(self, stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0):
+    def __init__(
+        self, stage: Stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0
+    ):
         super().__init__(stage, ("throughput", topic, groups, by), scale, groups)
         self._topic, self._groups, self._by = topic, groups, by
         self.topic = topic

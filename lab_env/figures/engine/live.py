@@ -293,7 +293,7 @@ class LiveFigure:
             now: s, lab's clock.
 
         Returns:
-            What can be compared with ``==``; it must not change where the background does not.
+            What can be compared with ``==``, and holds nothing that changes from frame to frame.
         """
         return None
 
