@@ -2,13 +2,13 @@
 
 import importlib.util
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from datetime import date
 from functools import cache
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, LabError
@@ -216,7 +216,7 @@ class Replay:
 
     def _count(self) -> int | None:
         """Return how many events will be handed out; None if nobody knows."""
-        known = [self._most(), len(self._events) if hasattr(self._events, "__len__") else None]
+        known = [self._most(), len(self._events) if isinstance(self._events, Sized) else None]
         return min((one for one in known if one is not None), default=None)
 
     def _wait(self) -> int:
@@ -236,7 +236,7 @@ class Replay:
         return due
 
 
-def _plain(column: "pd.Series", unit: str = "m") -> list:
+def _plain(column: "pd.Series", unit: Literal["D", "m"] = "m") -> list:
     """Return a column's values as Python's own: whole numbers, text, None for what is missing."""
     import numpy as np
 

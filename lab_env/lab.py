@@ -6,7 +6,7 @@ import re
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from lab_env import clusters
 from lab_env.clusters.ledger import RESERVED
@@ -21,7 +21,8 @@ from lab_env.ground.secrets import Handed, MaskedDict, plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pandas as pd
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST_BROKERS = 9
 MOST_PARTITIONS = 1000
+
+T = TypeVar("T")
 
 
 class Lab:
@@ -200,9 +203,34 @@ class Lab:
 
     # -- services ---------------------------------------------------------------------------
 
+    @overload
     def service(
-        self, function, *args, name: str | None = None, copies: int = 1, settings=None
-    ) -> "Service":
+        self,
+        function: "Callable",
+        *args: object,
+        name: str | None = None,
+        copies: Literal[1] = 1,
+        settings: dict | None = None,
+    ) -> "Service": ...
+
+    @overload
+    def service(
+        self,
+        function: "Callable",
+        *args: object,
+        name: str | None = None,
+        copies: int,
+        settings: dict | None = None,
+    ) -> "Service | Fleet": ...
+
+    def service(
+        self,
+        function: "Callable",
+        *args: object,
+        name: str | None = None,
+        copies: int = 1,
+        settings: dict | None = None,
+    ) -> "Service | Fleet":
         """Run your function as a service: a real process of its own that shares only messages.
 
         What the function starts (subprocess, os.fork, multiprocessing) ends with the service,
@@ -384,9 +412,17 @@ class Lab:
 
         cluster = self._open()
         pids = getattr(cluster, "pids", {})  # a cluster elsewhere has none that we could look at
-        parts = {"folder": cluster.folder, "journal": self.journal, "reports": self._reports}
-        settings = {"runs": runs, "copies": copies, "rates": rates, "seconds": seconds}
-        return measure(cases, **settings, **parts, brokers=[p for p in pids.values() if p])
+        return measure(
+            cases,
+            runs=runs,
+            copies=copies,
+            rates=rates,
+            seconds=seconds,
+            folder=cluster.folder,
+            journal=self.journal,
+            reports=self._reports,
+            brokers=[pid for pid in pids.values() if pid],
+        )
 
     # -- watching and drawing ---------------------------------------------------------------
 
@@ -433,12 +469,19 @@ class Lab:
         """
         return self.journal.mark(text)
 
-    def span(self, text: str):
-        """Shade the time axis of every picture, with ``text``, as long as the with block lasts."""
+    def span(self, text: str) -> "AbstractContextManager[Mark]":
+        """Shade the time axis of every picture, with ``text``, as long as the with block lasts.
+
+        Yields:
+            The `Mark`, whose ``end`` is set when the block ends.
+
+        Raises:
+            BadInputError: ``text`` is no text.
+        """
         return self.journal.span(text)
 
     @contextlib.contextmanager
-    def fault(self, text: str, service: "Service | Fleet", **settings: object) -> "Iterator[Mark]":
+    def fault(self, text: str, service: "Service | Fleet", **settings: object) -> "Generator[Mark]":
         """Put a fault into a service while a with block lasts: pictures are shaded with ``text``.
 
         What was set before comes back with the end of the block, also by an error or an Interrupt.
@@ -464,12 +507,13 @@ class Lab:
         """Wait for ``condition()`` to come true, and return whether it did.
 
         Args:
-            condition: called ten times a second.
+            condition: called ten times a second; what it raises ends the waiting, and is raised.
             seconds: a deadline of your own. None waits as long as something moves in the lab (a
                 report, or what is watched), and says so: it gives up when nothing has moved for
                 20 s, and after a minute; four times that on a quarter of a core.
 
-        Raises BadInputError: no function, or no number of seconds.
+        Raises:
+            BadInputError: no function, or no number of seconds.
         """
         arguments.function(condition, "condition")
         if seconds is not None:
@@ -509,15 +553,35 @@ class Lab:
         return self._cluster.nodes
 
     def kill(self, node: int) -> None:
-        """End a broker without warning, as a power cut does.
+        """End a broker without warning, as a power cut does; returns when its process is gone.
 
         On a cluster that is not yours alone this and the other faults say so, and do nothing.
+
+        Args:
+            node: its id, as in `nodes`.
+
+        Raises:
+            BadInputError: there is no such broker, or it does not run.
+            BrokerError: nobody looks after the brokers any more: a new lab is needed.
+            ClosedError: the lab is closed.
         """
-        self._fault("kill", node)
+        self._fault(self._open().kill, node)
 
     def stop(self, node: int) -> None:
-        """Let a broker leave in good order."""
-        self._fault("stop", node)
+        """Let a broker hand over its leaderships and leave; returns when its process is gone.
+
+        That takes 1 to 3 s. One that shows no sign of work for 15 s (in a container: that is there
+        after 15 s), or is not gone after a minute, is killed.
+
+        Args:
+            node: its id, as in `nodes`.
+
+        Raises:
+            BadInputError: there is no such broker, or it does not run.
+            BrokerError: nobody looks after the brokers any more: a new lab is needed.
+            ClosedError: the lab is closed.
+        """
+        self._fault(self._open().stop, node)
 
     def start(self, *nodes: int) -> None:
         """Start brokers again, with what they had on disk; returns when they answer.
@@ -526,6 +590,9 @@ class Lab:
         answer once the majority of the controllers (the first three brokers) runs: while it does
         not, the broker is launched, and a sentence says what is missing.
 
+        That takes some seconds. A busy machine is given its time: a start hangs when nothing has
+        gone on for 2 minutes, or after 15.
+
         Args:
             *nodes: node ids; none is all that are stopped or dead.
 
@@ -533,30 +600,65 @@ class Lab:
             BadInputError: there is no such broker, or it runs.
             BrokerError: it ends while it starts, or hangs; with its log's last lines.
             StorageError: the disk is full.
+            ClosedError: the lab is closed.
         """
-        self._fault("start", *nodes)
+        self._fault(self._open().start, *nodes)
 
     def pause(self, node: int) -> None:
-        """Freeze a broker: not dead, and not alive."""
-        self._fault("pause", node)
+        """Freeze a broker at once: not dead, and not alive.
+
+        Args:
+            node: its id, as in `nodes`.
+
+        Raises:
+            BadInputError: there is no such broker, it does not run, or the lab cannot freeze
+                processes here (embedded Kafka on Windows).
+            BrokerError: nobody looks after the brokers any more: a new lab is needed.
+            ClosedError: the lab is closed.
+        """
+        self._fault(self._open().pause, node)
 
     def resume(self, node: int) -> None:
-        """Let a frozen broker go on."""
-        self._fault("resume", node)
+        """Let a frozen broker go on, at once.
+
+        Args:
+            node: its id, as in `nodes`.
+
+        Raises:
+            BadInputError: there is no such broker, or it is not frozen.
+            BrokerError: nobody looks after the brokers any more: a new lab is needed.
+            ClosedError: the lab is closed.
+        """
+        self._fault(self._open().resume, node)
 
     def wipe(self, node: int) -> None:
-        """Give a broker that does not run an empty disk, as a new pod with an emptyDir gets."""
-        self._fault("wipe", node)
+        """Give a broker that does not run an empty disk, as a new pod with an emptyDir gets.
+
+        It is done when the call returns, in well under a second. Where the disk is not the lab's,
+        as a container's volume, a sentence says so, and nothing is done.
+
+        Args:
+            node: its id, as in `nodes`.
+
+        Raises:
+            BadInputError: there is no such broker, or it runs.
+            BrokerError: nobody looks after the brokers any more: a new lab is needed.
+            StorageError: the new disk cannot be written.
+            ClosedError: the lab is closed.
+        """
+        self._fault(self._open().wipe, node)
 
     def add_broker(self) -> int | None:
         """Add a broker to the cluster and return its node id; None where that is not possible."""
-        return self._fault("add_broker")
+        return self._fault(self._open().add_broker)
 
-    def _fault(self, what: str, *node: int):
+    @staticmethod
+    def _fault(fault: "Callable[..., T]", *nodes: int) -> "T | None":
         try:
-            return getattr(self._open(), what)(*node)
+            return fault(*nodes)
         except NotYoursError as error:  # the lesson goes on
             print(error)
+        return None
 
     def log(self, node: int = 1, lines: int = 20) -> str:
         """Return the last lines of a broker's log."""
@@ -609,7 +711,7 @@ class Lab:
             raise ClosedError("lab.closed")
         return self._cluster
 
-    def _part(self, name: str, make):
+    def _part(self, name: str, make: "Callable[[], T]") -> T:
         """Return a part of the lab, made when it is first used."""
         with self._making:
             if name not in self._parts:
@@ -618,7 +720,7 @@ class Lab:
             return self._parts[name]
 
     @contextlib.contextmanager
-    def _answers(self):
+    def _answers(self) -> "Generator[None]":
         """Say in a sentence what is wrong when Kafka does not answer, or refuses, in the block."""
         from kafka.errors import KafkaError
 

@@ -336,6 +336,8 @@ def test_faults_are_refused_with_a_sentence_and_the_lesson_goes_on(student, caps
     for fault in (lab.kill, lab.stop, lab.pause, lab.resume, lab.start):
         fault(1)
         assert "not yours alone" in capsys.readouterr().out
+    lab.start()  # of all that are down
+    assert "no broker was started" in capsys.readouterr().out
     assert lab.add_broker() is None
     assert "no broker was added" in capsys.readouterr().out
     with pytest.raises(BadInputError):

@@ -574,7 +574,10 @@ def test_a_port_that_is_taken_is_told_before_and_by_spring_itself(lab):
     first = lab.spring(yaml, name="first")
     with pytest.raises(ServiceError, match=f"something else listens on port {first.port}"):
         lab.spring(yaml, name="second", **{"server.port": first.port})
-    first.stop()
+    lab.service(lambda service: None, name="plain")  # whose name it is to take
+    with pytest.raises(ServiceError, match=f"something else listens on port {first.port}"):
+        lab.spring(yaml, name="plain", **{"server.port": first.port})
+    first.stop(seconds=None)  # as every other service
     port = loopback.free_ports(1)[0]
     third = lab.spring(yaml + f"server.port: {port}\n", name="third")
     assert third.port == port

@@ -1,7 +1,9 @@
 """A wrong value is refused in the cell that gives it, and never stops a picture; one real Kafka."""
 
+import contextlib
 import inspect
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from conftest import wait_until
@@ -9,6 +11,7 @@ from driven import GROUP, TOPIC, Drive
 from test_arguments import BAD, calls, raw, tried
 
 from lab_env import Lab, check
+from lab_env.checks import aws_ec2_and_ecs
 from lab_env.figures import Show
 from lab_env.ground.errors import BadInputError
 from lab_env.observation.observer import Observer
@@ -85,6 +88,18 @@ def test_a_check_that_is_given_something_else_for_its_lab_answers(name):
         assert len(repr(answer).split()) > 5, (first.name, word)
 
 
+def test_an_address_that_is_none_is_refused_by_its_check():
+    answer = check.group_lets_in(SimpleNamespace(client=None), "airport", "my address")
+    assert "'my address'" in answer.found
+
+
+def test_an_address_of_ipv6_is_in_no_network_of_ipv4_and_no_raw_error():
+    half = aws_ec2_and_ecs._Rule("tcp", 22, 22, "0.0.0.0/1")
+    found = {"name": "airport", "vpc": "10.0.0.0/16", "ssh_from": "2001:db8::1/128"}
+    answer = aws_ec2_and_ecs._wrong_ssh([half], ["10.0.0.0/16"], found)
+    assert answer.found == "airport lets in ssh from 0.0.0.0/1."
+
+
 @pytest.mark.parametrize("row", ["records_per_second", "megabytes_per_second"])
 def test_a_measured_run_without_a_number_is_not_drawn(drive, row):
     picture = drive.picture("rates")
@@ -147,3 +162,18 @@ def test_a_typo_in_a_topics_name_is_told_and_does_not_make_the_topic(own_home):
         admin = KafkaAdminClient(**lab.connection)
         assert TYPO not in admin.list_topics()
         admin.close()
+
+
+def test_dead_letters_whose_ids_are_numbers_are_named_and_no_raw_error(own_home):
+    from kafka import KafkaProducer
+
+    with Lab() as lab:
+        dead, retry, bills = (lab.topic(name) for name in ("dead", "retry", "bills"))
+        with contextlib.closing(KafkaProducer(**lab.connection)) as producer:
+            for number in (7, 8):
+                producer.send(dead, b'{"id": %d}' % number)
+            producer.send(retry, b'{"id": 7}')
+            producer.send(bills, b'{"flight": 7}')
+            producer.flush(timeout=60)
+        answer = check.replayed_once(lab, dead, retry, bills, "repair")
+    assert answer.found == "1 of 2 flights have no bill: 8."

@@ -21,6 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from lab_env.clusters import compose
 from lab_env.clusters import docker_cli as command
@@ -201,7 +202,9 @@ def _client(host: str):
     import docker
     from docker.utils import kwargs_from_env
 
-    options = kwargs_from_env() if os.environ.get("DOCKER_HOST") else {"base_url": host}
+    options: dict[str, Any] = {"base_url": host}
+    if os.environ.get("DOCKER_HOST"):
+        options = kwargs_from_env()
     if host.startswith("ssh://"):
         options["use_ssh_client"] = True  # the user's own ssh knows her keys
     return docker.APIClient(version="auto", timeout=API_SECONDS, **options)
@@ -243,12 +246,14 @@ class _HandOn(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _hand_on(self) -> None:
-        self.server.heard.append(f"{self.command} {self.path}")
+        server = self.server
+        assert isinstance(server, _Listening)
+        server.heard.append(f"{self.command} {self.path}")
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size) if size else None
         kind = {"Content-Type": self.headers.get("Content-Type", "application/json")}
-        answer = self.server.client.request(
-            self.command, self.server.client.base_url + self.path, data=body, headers=kind
+        answer = server.client.request(
+            self.command, server.client.base_url + self.path, data=body, headers=kind
         )
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
@@ -261,7 +266,7 @@ class _HandOn(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _hand_on
 
-    def log_message(self, *words: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing: a server's log has no place below a cell."""
 
 
@@ -439,7 +444,7 @@ def _lines(process: subprocess.Popen, seconds: float) -> Iterator[str]:
 
     def read() -> None:
         with contextlib.suppress(ValueError, OSError):
-            for line in process.stdout:
+            for line in process.stdout or ():
                 lines.put(line.rstrip())
         lines.put(None)
 

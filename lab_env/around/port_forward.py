@@ -98,20 +98,23 @@ class _Server(socketserver.ThreadingTCPServer):
 class _Carrier(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         """Carry bytes both ways until one side hangs up."""
-        self.server.came += 1
-        if self.server.to is None:
+        server = self.server
+        assert isinstance(server, _Server)
+        server.came += 1
+        if server.to is None:
             return
         with (
             contextlib.suppress(OSError),
-            socket.create_connection(self.server.to, CONNECT_SECONDS) as other,
+            socket.create_connection(server.to, CONNECT_SECONDS) as other,
             selectors.DefaultSelector() as both,
         ):
             other.settimeout(None)
-            both.register(self.request, selectors.EVENT_READ, other)
-            both.register(other, selectors.EVENT_READ, self.request)
-            while not self.server.ended.is_set():
+            both.register(self.request, selectors.EVENT_READ, (self.request, other))
+            both.register(other, selectors.EVENT_READ, (other, self.request))
+            while not server.ended.is_set():
                 for key, _ in both.select(LOOK_SECONDS):
-                    data = key.fileobj.recv(AT_ONCE)
+                    source, target = key.data
+                    data = source.recv(AT_ONCE)
                     if not data:
                         return
-                    key.data.sendall(data)
+                    target.sendall(data)

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 from base64 import b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.ground import loopback
 from lab_env.ground.errors import BrokerError
@@ -63,14 +63,14 @@ class RabbitMQ:
         self.password = Secret(secrets.token_hex(16))
         self._ended = threading.Event()
         self._pid: int | None = None
-        self._supervised: Supervised | None = None
         folder = folders.new_lab_folder()
         self._folder = folder / "rabbitmq"
         amqp, self._management, names, between = loopback.free_ports(4)
         self.address = f"{loopback.HOST}:{amqp}"
+        with folders.disk_errors(folder):
+            self._supervised = Supervised(folder, self._hear)
         try:
             with folders.disk_errors(folder):
-                self._supervised = Supervised(folder, self._hear)
                 self._folder.mkdir()
             self._start(server, amqp, names, between)
             self._wait_until_up()
@@ -160,12 +160,12 @@ class RabbitMQ:
             return "\n".join(text.splitlines()[-LOGGED:])
         return ""
 
-    def _ask(self, path: str, body: dict | None = None) -> object:
+    def _ask(self, path: str, body: dict | None = None) -> Any:
         login = b64encode(f"{self.user}:{self.password.reveal()}".encode()).decode()
         headers = {"Authorization": f"Basic {login}"}
         return loopback.ask(self._management, f"/api/{path}", body, headers=headers)
 
-    def _asked(self, path: str, body: dict | None = None) -> object:
+    def _asked(self, path: str, body: dict | None = None) -> Any:
         try:
             return self._ask(path, body)
         except (OSError, ValueError) as error:
@@ -248,8 +248,7 @@ class RabbitMQ:
     def close(self) -> None:
         """End it and remove its folder; idempotent."""
         self._ended.set()
-        if self._supervised is not None:
-            self._supervised.close()
+        self._supervised.close()
 
 
 def start() -> RabbitMQ | NoRabbit:
@@ -258,7 +257,8 @@ def start() -> RabbitMQ | NoRabbit:
     Raises:
         BrokerError: it is installed, and does not start.
     """
-    return RabbitMQ(_find("rabbitmq-server")) if start_is_possible() else NoRabbit()
+    server = _find("rabbitmq-server")
+    return RabbitMQ(server) if server is not None and start_is_possible() else NoRabbit()
 
 
 def start_is_possible() -> bool:

@@ -7,7 +7,7 @@ import re
 import threading
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.aws import cleaning, costs, inventory, keys, plan
 from lab_env.aws.emulator import Emulator
@@ -23,7 +23,7 @@ from lab_env.processes import folders
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lab_env.aws.picture import AccountPicture
+    from lab_env.aws.picture import AccountPicture, Stand
 
 WHERE, PROFILE, OWNER = "AWS_LAB", "AWS_PROFILE", "AWS_LAB_OWNER"
 REGION = costs.REGION
@@ -76,10 +76,10 @@ class Account:
         self.owner = owner()
         self._profile = profile
         self._confirmed = not self.real
-        self._clients: dict[str, object] = {}
+        self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
         self.journal = Journal()
-        self._parts: dict[str, object] = {}
+        self._parts: dict[str, Stand] = {}
         self._emulator = None if self.real else Emulator()
         try:
             self._session = self._real_session() if self.real else self._own_session()
@@ -100,7 +100,7 @@ class Account:
 
     # -- calling --------------------------------------------------------------------------------
 
-    def client(self, service: str):
+    def client(self, service: str) -> Any:
         """Return boto3's client of a service: "ec2", "ecs", "ssm", "iam", "logs", "sts".
 
         Raises:
@@ -181,7 +181,7 @@ class Account:
             print(say("aws.elsewhere", regions=", ".join(elsewhere)))
 
     def _words(self) -> str:
-        return plan.words(self._profile, self.region)
+        return plan.words(self._profile or "", self.region)
 
     # -- tags, names, keys ----------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class Account:
     def __repr__(self) -> str:
         if self.closed:
             return say("aws.summary_closed")
-        if not self.real:
+        if self._emulator is not None:
             place = self._emulator.endpoint.removeprefix("http://")
             return say("aws.summary", address=place, region=self.region)
         key = "aws.summary_real" if self._confirmed else "aws.summary_waiting"
@@ -412,7 +412,7 @@ def _plain_session():
     return botocore.session.Session(session_vars={"profile": (None, None, None, None)})
 
 
-def _close(parts: dict, emulator: Emulator | None) -> None:
+def _close(parts: "dict[str, Stand]", emulator: Emulator | None) -> None:
     stand = parts.get("stand")
     if stand is not None:
         with contextlib.suppress(Exception):

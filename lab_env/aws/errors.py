@@ -1,7 +1,7 @@
 """The account's own error, and which of boto3's mean that the account itself is in trouble."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from lab_env.ground.errors import LabError
 
@@ -22,7 +22,7 @@ class AccountError(LabError):
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def told() -> Generator[None]:
     """Turn what boto3 raises within the block into an `AccountError`."""
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,7 +1,7 @@
 """What exists in an account, of this lesson or of anybody: a row a thing, with its cost a day."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lab_env.aws import costs
 from lab_env.aws.errors import told
@@ -31,7 +31,7 @@ class Thing(NamedTuple):
     of: str = ""  # the id of what it is a part of
 
 
-Client = Callable[[str], object]
+Client = Callable[[str], Any]  # boto3 makes its clients, and their calls, at runtime
 
 
 def things(client: Client, owner: str, noted: set[str]) -> list[Thing]:
@@ -65,7 +65,7 @@ def things(client: Client, owner: str, noted: set[str]) -> list[Thing]:
         ]
 
 
-def pages(client, operation: str, field: str, **params) -> Iterator[dict]:
+def pages(client: Any, operation: str, field: str, **params: object) -> Iterator[Any]:
     """Return what a call lists, over all its pages."""
     if not client.can_paginate(operation):
         yield from getattr(client, operation)(**params)[field]
@@ -74,7 +74,7 @@ def pages(client, operation: str, field: str, **params) -> Iterator[dict]:
         yield from page[field]
 
 
-def instances(ec2, **params) -> Iterator[dict]:
+def instances(ec2: Any, **params: object) -> Iterator[dict]:
     """Return the instances that are more than a memory."""
     for one in pages(ec2, "describe_instances", "Reservations", **params):
         yield from (i for i in one["Instances"] if i["State"]["Name"] in LIVING)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lab_env.figures.engine import size, style
@@ -90,7 +91,7 @@ class AccountPicture(Page):
 
     # -- drawing ------------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the two panels."""
         self._above, self._below = self.axes(figure), self.axes(figure)
         for axes in (self._above, self._below):
@@ -154,8 +155,8 @@ class AccountPicture(Page):
                 self.fix_text(style.TEXT, style.INK, x, y, style.number(count), ha="center")
 
     def _box(self, axes, column: int, row: float, colour: str, *, filled: bool) -> None:
-        look = {"facecolor": colour if filled else "none", "edgecolor": colour, "lw": 1.5}
-        box = Rectangle((column + 0.04, row - THICK / 2), 0.92, THICK, **look)
+        corner, inside = (column + 0.04, row - THICK / 2), colour if filled else "none"
+        box = Rectangle(corner, 0.92, THICK, facecolor=inside, edgecolor=colour, lw=1.5)
         axes.add_patch(box)
         self.fix(box)
 

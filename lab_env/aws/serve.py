@@ -6,6 +6,7 @@ Run as a script with a folder, into which it writes the port when it listens.
 import logging
 import os
 import sys
+from typing import Any
 
 # what a lesson uses, and moto's own interface. Nobody is asked for a login here, and there are
 # services (batch, lambda) by which another user of the machine could start containers of hers.
@@ -34,9 +35,10 @@ def main(folder: str) -> None:
     import moto.logs.models
     import moto.ssm.models  # noqa: F401
 
-    app = DomainDispatcherApplication(
-        lambda service: create_backend_app(service) if service in SERVED else refuse
-    )
+    def answers(service: Any) -> Any:  # moto calls any WSGI application, and its types say Flask
+        return create_backend_app(service) if service in SERVED else refuse
+
+    app = DomainDispatcherApplication(answers)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     os.environ["MOTO_PORT"] = str(server.server_port)
     partly = os.path.join(folder, "port.part")

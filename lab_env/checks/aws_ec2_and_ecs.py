@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lab_env.aws import costs, inventory
 from lab_env.aws.errors import told
 from lab_env.aws.practice_account import FORGOTTEN_GIB, KEPT
-from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.checks.result import Result, graded, misused, not_yet, passed
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def group_lets_in(account: "Account", name: str, ssh_from: str) -> Result:
         name: of the group.
         ssh_from: the one address, as a network: "203.0.113.25/32".
     """
+    if _network(ssh_from) is None:
+        return misused("group_lets_in", "ssh_from", ssh_from)
     with told():
         ec2 = account.client("ec2")
         wanted = {"Filters": [{"Name": "group-name", "Values": [name]}]}
@@ -125,12 +127,16 @@ def _wrong_ssh(rules: list[_Rule], networks: list[str], found: dict) -> Result |
     sources = [rule.source for rule in rules if rule.only == SSH]
     if not sources:
         return _wrong("group_no_ssh", **found)
-    wanted = ipaddress.ip_network(found["ssh_from"])
+    wanted = _network(found["ssh_from"])
     for source in sources:
         network = _network(source)
         if network == wanted:
             continue
-        wide = network is not None and network.version == 4 and wanted.subnet_of(network)
+        wide = (
+            isinstance(network, ipaddress.IPv4Network)
+            and isinstance(wanted, ipaddress.IPv4Network)
+            and wanted.subnet_of(network)
+        )
         return _wrong("group_ssh_wide" if wide else "group_ssh_other", source=source, **found)
     return None
 
@@ -144,7 +150,7 @@ def _wrong_kafka(rules: list[_Rule], networks: list[str], found: dict) -> Result
         source = next(s for s in sources if _network(s) is None)
         return _wrong("group_kafka_group", source=source, **found)
     wanted = set(ipaddress.collapse_addresses(map(ipaddress.ip_network, networks)))
-    four = [one for one in let_in if one.version == 4]
+    four = [one for one in let_in if isinstance(one, ipaddress.IPv4Network)]
     if len(four) == len(let_in) and set(ipaddress.collapse_addresses(four)) == wanted:
         return None
     return _wrong("group_kafka_other", source=", ".join(sources), **found)

@@ -188,13 +188,13 @@ def compose_mended(lab: "Lab", file: str | Path) -> Result:
         plan = yaml.safe_load(text)
         service = plan["services"]["kafka"]
         settings = _as_dict(service["environment"])
-        file = _File(service, settings, set(plan.get("volumes") or ()))
+        told = _File(service, settings, set(plan.get("volumes") or ()))
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError: it is no text
         return _wrong("mended_yaml", why=str(error).splitlines()[-1])
     except (KeyError, TypeError, AttributeError):
         return _wrong("mended_shape")
     for look_for in (_wrong_image, _wrong_ports, _wrong_listeners, _wrong_volume, _wrong_memory):
-        if (wrong := look_for(file)) is not None:
+        if (wrong := look_for(told)) is not None:
             return wrong
     if _needs_engine() is not None:
         return passed("docker_and_compose.mended_file")
@@ -239,12 +239,13 @@ def _published(service: dict) -> list[tuple[str, str, str]]:
     found = []
     for one in service.get("ports") or ():
         if isinstance(one, dict):
-            parts = one.get("host_ip", ""), one.get("published", ""), one.get("target", "")
+            address, outside = one.get("host_ip", ""), one.get("published", "")
+            inside = one.get("target", "")
         else:
             host, _, inside = _filled(one).rpartition(":")
             address, _, outside = host.rpartition(":")
-            parts = address, outside, inside.partition("/")[0]
-        found.append(tuple(_filled(part) for part in parts))
+            inside = inside.partition("/")[0]
+        found.append((_filled(address), _filled(outside), _filled(inside)))
     return found
 
 

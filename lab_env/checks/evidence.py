@@ -5,23 +5,24 @@ All of them count looks (see `lab_env.ground.patience`): on a slow machine they 
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lab_env.ground.patience import PAUSE, TIMES, Patience
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
 
+Found = TypeVar("Found")
 STARTS = 10  # so many times as long as a service took to begin it has to join and to work
 
 
 def settle(
-    read: Callable[[], object],
-    patience: Callable[[object], float],
+    read: Callable[[], Found],
+    patience: Callable[[Found], float],
     *,
     most: float,
     period: float = 0.2,
-) -> tuple[object, bool]:
+) -> tuple[Found, bool]:
     """Read again and again until nothing has changed for long enough.
 
     Args:

@@ -273,7 +273,7 @@ def _wrong_roll(lab: "Lab", members, found: dict) -> Result | None:
         def is_back(service=service, began=began) -> bool:
             there = _settled(lab, topic, group, began)
             rows = service.reports
-            works = len(rows) and rows["time"].iloc[-1] > began
+            works = not rows.empty and bool(rows["time"].iloc[-1] > began)
             return service.state == "failed" or (there == _plain(members) and works)
 
         back = until(is_back, ROLL_SECONDS)

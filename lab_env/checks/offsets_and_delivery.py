@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.evidence import start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
@@ -13,6 +13,7 @@ from lab_env.observation import queries
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.api.typing import NaTType
 
     from lab_env import Lab
 
@@ -43,7 +44,12 @@ def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
     """
     values = [v for v in queries.records(lab.connection, topic)["value"] if _is_departure(v)]
     flights = {value["id"]: value["carrier"] for value in values}
-    found = {"topic": topic, "totals": totals, "group": group, "flights": len(flights)}
+    found: dict[str, Any] = {
+        "topic": topic,
+        "totals": totals,
+        "group": group,
+        "flights": len(flights),
+    }
     if not flights:
         return _wrong("totals_topic", **found)
     _wait_for_commit(lab, topic, group)
@@ -117,11 +123,12 @@ def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, i
     wait = Patience(LATE_SECONDS, pause=0.2, most=TIMES * LATE_SECONDS)
     while True:
         told: dict[str, int] = {}
-        for row in queries.records(connection, totals).itertuples():
-            count = row.value.get("count") if isinstance(row.value, dict) else row.value
-            if type(count) is not int or not isinstance(row.key, str):
-                return {}, f"{row.key!r}: {row.value!r}"[:80]
-            told[row.key] = count
+        records = queries.records(connection, totals)
+        for key, value in zip(records["key"], records["value"], strict=True):
+            count = value.get("count") if isinstance(value, dict) else value
+            if type(count) is not int or not isinstance(key, str):
+                return {}, f"{key!r}: {value!r}"[:80]
+            told[key] = count
         wait.look(told)
         if told == truth or wait.over:
             return told, ""
@@ -200,7 +207,7 @@ def set_back(lab: "Lab", topic: str, group: str, local: str) -> Result:
 
 
 def _begins(
-    records: "pd.DataFrame", ends: dict[int, int], moment: "pd.Timestamp"
+    records: "pd.DataFrame", ends: dict[int, int], moment: "pd.Timestamp | NaTType"
 ) -> dict[int, int]:
     """Return the first offset at a time or later by partition, the end if there is none."""
     later = records[records["timestamp"] >= moment]

@@ -151,12 +151,14 @@ def _empty(said: object) -> bool:
 
 
 def _same(said: object, happened: object, near: float) -> bool:
-    said, happened = (one.item() if hasattr(one, "dtype") and not getattr(one, "shape", 1) else one
-                      for one in (said, happened))  # fmt: skip
+    said, happened = _scalar(said), _scalar(happened)
     if isinstance(happened, bool) or isinstance(said, bool):
         return type(said) is type(happened) and said == happened
     if isinstance(happened, Real):
-        return isinstance(said, Real) and abs(said - happened) <= near * abs(happened) + 1e-9
+        if not isinstance(said, Real):
+            return False
+        guess, true = float(said), float(happened)
+        return abs(guess - true) <= near * abs(true) + 1e-9
     if isinstance(happened, str):
         return isinstance(said, str) and _plain(said) == _plain(happened)
     if isinstance(happened, set | frozenset):
@@ -171,6 +173,12 @@ def _same(said: object, happened: object, near: float) -> bool:
         return bool(said == happened)
     except Exception:  # a frame, an array: another kind of thing than was asked for
         return False
+
+
+def _scalar(value: object) -> object:
+    """Return one of numpy's numbers as Python's; all else as it is."""
+    item = getattr(value, "item", None)
+    return item() if getattr(value, "shape", None) == () and callable(item) else value
 
 
 def _plain(value: object) -> object:
@@ -189,7 +197,8 @@ def _word(value: object) -> str:
     if isinstance(value, bool):
         return "True" if value else "False"
     if isinstance(value, Real):
-        return f"{float(value):.4g}" if float(value) % 1 else f"{int(value)}"
+        number = float(value)
+        return f"{number:.4g}" if number % 1 else f"{number:.0f}"
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

@@ -39,7 +39,7 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
     carriers = _carriers(ids)
     if strangers := [one for one in ids if one not in carriers]:
         return _wrong("audit_strangers", topic=topic, count=len(strangers), one=strangers[0])
-    truth = Counter(carriers[one] for one in ids)
+    truth = Counter(carriers[one] for one in ids if isinstance(one, str))
     answers, found = _wait_for_audit(lab, topic, audit, group)
     found |= {"topic": topic, "audit": audit, "group": group, "flights": len(ids)}
     if found["state"] in REBALANCING:
@@ -192,7 +192,7 @@ def _wrong_screens(shown: dict[str, int], groups: dict[str, dict], found: dict) 
         (group,) = groups.values()
         if len(group["members"]) > 1:
             return _wrong("screens_share", group=found["names"], **found)
-    name = min(shown, key=shown.get)
+    name = min(shown, key=lambda screen: shown[screen])
     few = {"name": name, "count": shown[name]}
     return _wrong("screens_few" if shown[name] else "screens_none", **few, **found)
 

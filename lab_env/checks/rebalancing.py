@@ -198,8 +198,10 @@ def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Resu
 
     def moves() -> object:
         history = _history(lab, topic, group)
-        seen = history and history[-1].groups[group]
-        return seen and (seen.state, seen.members, seen.owners)
+        if not history:
+            return None
+        seen = history[-1].groups[group]
+        return seen.state, seen.members, seen.owners
 
     until(lambda: _settled_at(lab, topic, group, members) is not None, START_SECONDS, moves)
     if (begin := _settled_at(lab, topic, group, members)) is None:
@@ -213,7 +215,7 @@ def restarted_in_place(lab: "Lab", topic: str, group: str, members: int) -> Resu
 
     def over() -> bool:
         history = _history(lab, topic, group)
-        return _moved(history, group, begin) or _grows(history, topic, group, started)
+        return _moved(history, group, begin) is not None or _grows(history, topic, group, started)
 
     until(over, 15.0, moves)
     if lab.services[found["name"]].state == "failed":

@@ -129,10 +129,17 @@ def _night(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple[fl
 def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
     """Check that a topic has three replicas in sync, leaders that are spread, and all its flights.
 
+    Reads alone. Waits for a reassignment that is under way, then for replicas to come in sync and
+    leaders to come home: each until nothing has moved for 15 s.
+
     Args:
         lab: the lab.
         topic: real name of the topic.
-        flights: what it has to hold, JSON objects with an ``id``.
+        flights: what it has to hold, each once: JSON objects with an ``id``.
+
+    Returns:
+        Passed with who leads how many partitions, or the first thing that is wrong: records, the
+        number of replicas, who would lead, who is in sync, who leads.
     """
     if not all(map(_is_flight, flights)):
         return misused("mended", "flights", flights)

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import ParamSpec
 
 from lab_env.ground import arguments
 from lab_env.ground.errors import LabError
@@ -26,6 +27,7 @@ KINDS = {  # what fits: by the argument's name, or by its annotation
     int: lambda value: arguments.is_whole(value, 0),
     float: lambda value: arguments.is_number(value, 0),
 }
+Given = ParamSpec("Given")
 SHORT = 80  # signs of a value in a sentence
 # a sign and a word besides the colour, for whoever cannot tell the colours apart
 LOOKS = {"passed": ("✓", "#00734f"), "not_yet": ("✗", "#b04a00"), "not_here": ("○", "#5f5f5f")}
@@ -117,18 +119,18 @@ def misused(check: str, name: str, value: object) -> Result:
     return not_yet("checks.wrong_call", name=check, error=wrong)
 
 
-def graded(function: Callable[..., Result]) -> Callable[..., Result]:
+def graded(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Make a function a check: whatever goes wrong in it becomes an answer, never an error."""
 
     @functools.wraps(function)
-    def answer(*args, **kwargs) -> Result:
+    def answer(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         from kafka.errors import KafkaError
 
         try:
-            wrong = _wrong_call(function, args, kwargs)
+            wrong = _wrong_call(function, answer.__name__, args, kwargs)
             said = function(*args, **kwargs) if wrong is None else wrong
             if said.passed:
-                _keep(function)
+                _keep(function.__module__, answer.__name__)
             return said
         except LabError as error:
             return Result(False, str(error))
@@ -137,30 +139,31 @@ def graded(function: Callable[..., Result]) -> Callable[..., Result]:
                 return not_yet("checks.kafka_refused", why=why)
             return not_yet("checks.kafka_error", error=type(error).__name__)
 
-    answer.graded = True
+    vars(answer)["graded"] = True  # how `check` knows it from a helper
     return answer
 
 
-def _keep(function: Callable) -> None:
+def _keep(module: str, name: str) -> None:
     """Keep on this machine that an exercise is done."""
     from lab_env.checks import LESSONS, progress
 
-    lesson = function.__module__.rpartition(".")[2]
+    lesson = module.rpartition(".")[2]
     if lesson in LESSONS:
         number = f"{LESSONS.index(lesson):02}"
-        progress.keep(number, progress.EXERCISES, function.__name__, True)
+        progress.keep(number, progress.EXERCISES, name, True)
 
 
-def _wrong_call(function: Callable, args: tuple, kwargs: dict) -> Result | None:
+def _wrong_call(function: Callable, name: str, args: tuple, kwargs: dict) -> Result | None:
     """Return what is wrong with a call, looked at before anything is done with it."""
     signature = inspect.signature(function)
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
-        return not_yet("checks.wrong_call", name=function.__name__, error=error)
-    for name, value in given.items():
-        if not _fits(value, name if name in KINDS else signature.parameters[name].annotation):
-            return misused(function.__name__, name, value)
+        return not_yet("checks.wrong_call", name=name, error=error)
+    for argument, value in given.items():
+        wanted = signature.parameters[argument].annotation
+        if not _fits(value, argument if argument in KINDS else wanted):
+            return misused(name, argument, value)
     return None
 
 

@@ -81,7 +81,9 @@ class _Books:
 
 
 def _departed(value: object) -> bool:
-    return queries.id_of(value) is not None and value.get("departed") is not None
+    if not isinstance(value, dict) or queries.id_of(value) is None:
+        return False
+    return value.get("departed") is not None
 
 
 def _rows(lab: "Lab", topic: str) -> list[dict]:
@@ -331,7 +333,8 @@ def replayed_once(lab: "Lab", dead: str, retry: str, bills: str, group: str) -> 
     _, settled = settle(facts, patience, most=MOST_SECONDS)
     again = _again(letters, retry)
     first = [one for one in letters if one not in again]
-    flights = {name: one for one in first if (name := queries.id_of(one["value"])) is not None}
+    # as text, as in the bills: an id may be a number
+    flights = {str(name): one for one in first if (name := queries.id_of(one["value"])) is not None}
     if not flights:
         return _wrong("replay_topic", dead=dead)
     behind = sum(_waits(lab, dead, group).values())

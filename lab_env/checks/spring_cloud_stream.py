@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
@@ -122,7 +122,8 @@ class _Desk:
 def bound(lab: "Lab", topic: str, group: str, ready: str, parked: str) -> Result:
     """Check that a composed function is bound to a topic, in a group, with dead letters.
 
-    Waits while an application is on its way, and has an answer within half a minute.
+    Reads alone, and looks until all is as asked for 1 s, or nothing has changed for 4 s (6 s after
+    a start); it has an answer within half a minute.
 
     Args:
         lab: the lab.
@@ -130,13 +131,17 @@ def bound(lab: "Lab", topic: str, group: str, ready: str, parked: str) -> Result
         group: real name of the group that has to read it.
         ready: real name of the topic for the flights with delay and category.
         parked: real name of the topic for the dead letters.
+
+    Returns:
+        Passed with how many flights are ready and parked, or the first thing that is wrong: who
+        reads the topic, what is ready, what is parked.
     """
     sent = _rows(lab, topic)
     good = _ids(one for one in sent if _is_flight(one["value"]) and one["value"].get("departed"))
     bad = _ids(sent) - good
     if not bad:
         return _wrong("bound_topic", topic=topic)
-    desk = None
+    desk = _Desk({}, 0, [], [])  # before the first look
 
     def read() -> tuple:
         nonlocal desk
@@ -250,7 +255,8 @@ def shared_by_instances(lab: "Lab", topic: str, group: str, instances: int = 3) 
         return [number for _, number in shares] == wanted
 
     found = dict(_settled(lab, read, is_right))
-    values = {"topic": topic, "group": group, "wanted": share, "instances": instances}
+    values: dict[str, Any] = {"topic": topic, "group": group, "wanted": share}
+    values["instances"] = instances
     values |= {"count": count, "shares": _in_words(found), "members": len(groups.get(group, []))}
     if list(found.values()) == wanted:
         return passed("spring_cloud_stream.shared", **values)
@@ -310,10 +316,17 @@ def _in_words(shares: dict[str, int]) -> str:
 def same_places(lab: "Lab", topic: str, least: int = 20) -> Result:
     """Check that each aircraft's records lie in one partition, whether Java or Python wrote them.
 
+    Whose record it is tells a header that Spring's converter gives each one. Looks until there are
+    records enough for 1 s, or no more have come for 4 s (6 s after a start), 25 s at the most.
+
     Args:
         lab: the lab.
         topic: real name of the topic to which both have written.
         least: how many aircraft both must have written of.
+
+    Returns:
+        Passed with how many aircraft, or the first thing that is wrong: a side that wrote nothing,
+        too few aircraft that both wrote of, an aircraft in two partitions, all in a few of them.
     """
 
     def read() -> tuple:

@@ -95,8 +95,14 @@ def _race(lab: "Lab", function, naive: str, topic: str, values: list[bytes]):
         "naive": (_Timed(partial(_one_by_one, lab.connection), lab.connection), naive, values),
         "yours": (_Timed(function, lab.connection), topic, values),
     }
-    parts = {"folder": lab.folder, "journal": lab.journal, "reports": Reports()}
-    return by_turns(cases, runs=RUNS, seconds=TURN_SECONDS, **parts)
+    return by_turns(
+        cases,
+        runs=RUNS,
+        seconds=TURN_SECONDS,
+        folder=lab.folder,
+        journal=lab.journal,
+        reports=Reports(),
+    )
 
 
 class _Timed:

@@ -85,7 +85,7 @@ def _wrong_order(records: "pd.DataFrame", truth: list[dict]) -> Result | None:
         tail = homes.idxmax()
         where = sorted(named.loc[named["tail"] == tail, "partition"].unique())
         values = {
-            "number": int((homes > 1).sum()),
+            "number": len(homes[homes > 1]),
             "total": len(homes),
             "tail": tail,
             "where": ", ".join(map(str, where)),

@@ -37,6 +37,18 @@ class Cluster(ABC):
     made: Made = Made()
     on_event: Callable[..., None] = staticmethod(lambda kind, node, text, notice="": None)
 
+    @abstractmethod
+    def __init__(self, brokers: int = 1, *, progress: bool = True):
+        """Start Kafka, or find the one that runs; return when its brokers answer.
+
+        Args:
+            brokers: how many, at the least.
+            progress: show downloads.
+
+        Raises:
+            LabError: Kafka cannot be used; each with the remedy.
+        """
+
     @classmethod
     @abstractmethod
     def unavailable(cls) -> str | None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 from lab_env.clusters import docker_cli
@@ -205,7 +206,7 @@ class Compose(Cluster):
     def _follow(self, events: subprocess.Popen) -> None:
         """Take what the engine tells of the containers, until the engine or the lab is gone."""
         with contextlib.suppress(ValueError, OSError):
-            for service, what, code in docker_cli.happened(events.stdout):
+            for service, what, code in docker_cli.happened(events.stdout or ()):
                 node = next((n for n, name in self._services.items() if name == service), None)
                 if node is not None:
                     self._take(node, what, code)
@@ -285,7 +286,7 @@ class Compose(Cluster):
         return self._services[node]
 
     @contextlib.contextmanager
-    def _true_states(self):
+    def _true_states(self) -> Generator[None]:
         """Look at the containers if a call does not come to its end."""
         try:
             yield
@@ -347,7 +348,7 @@ class Compose(Cluster):
             self._asked.pop(node, None)
             self._unasked.discard(node)
             self._states[node] = "running"
-        if self._events.poll() is not None:  # the engine was gone meanwhile
+        if self._events is None or self._events.poll() is not None:  # the engine was gone meanwhile
             self._stand(self._services, self._ports)
         for node in found:
             self.on_event("start", node, say("clusters.mark_started", node=node))
@@ -446,7 +447,8 @@ class Compose(Cluster):
             with contextlib.suppress(OSError):
                 self._events.kill()
             self._events.wait()
-            self._events.stdout.close()
+            if self._events.stdout is not None:
+                self._events.stdout.close()
         if self._supervised is not None:
             self._supervised.release()
         if self._joined is not None:

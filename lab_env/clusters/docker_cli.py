@@ -21,12 +21,19 @@ QUICK_SECONDS = 5.0  # for a question; an engine that is starting or broken may 
 PROJECT_LABEL = "com.docker.compose.project"  # what Compose puts on all that it makes
 
 
-def begin(*words: str, **options: object) -> subprocess.Popen:
+def begin(
+    *words: str,
+    stderr: int = subprocess.DEVNULL,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[str]:
     """Start ``docker``, and return the process, whose output is read line by line.
 
     Args:
         *words: the rest of the command line.
-        **options: of `subprocess.Popen`; what is an error is thrown away unless they say more.
+        stderr: where its errors go, as `subprocess.Popen` takes it; they are thrown away.
+        env: the process's environment; None is this one's.
+        cwd: the process's folder; None is this one's.
 
     Raises:
         BrokerError: there is no such command.
@@ -40,7 +47,9 @@ def begin(*words: str, **options: object) -> subprocess.Popen:
         errors="replace",
         start_new_session=True,  # an Interrupt in the notebook is for the notebook
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        **{"stderr": subprocess.DEVNULL} | options,
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
     )
 
 
@@ -168,7 +177,7 @@ def refusal(image: str, said: str) -> str:
     return say("compose.image", image=image, why=why)
 
 
-def events(project: str) -> subprocess.Popen:
+def events(project: str) -> subprocess.Popen[str]:
     """Follow what happens to the containers of a project: a process that prints JSON lines.
 
     It ends by itself with the next event once nobody reads it.

@@ -49,7 +49,6 @@ class Embedded(Cluster):
     def __init__(self, brokers: int = 1, *, progress: bool = True):
         self._nodes: dict[int, Node] = {}
         self._closed = False
-        self._supervised: Supervised | None = None
         self._training: threading.Thread | None = None
         self._verb = threading.Lock()  # one change of the processes at a time
         self._quiet = not progress
@@ -59,13 +58,13 @@ class Embedded(Cluster):
         folders.sweep()
         self.folder = folders.new_lab_folder()
         self.brokers = brokers
-        try:
-            with folders.disk_errors(self.folder):
-                self._supervised = Supervised(self.folder, self._on_event)
+        with folders.disk_errors(self.folder):
+            self._supervised = Supervised(self.folder, self._on_event)
+            try:
                 self._start_all()
-        except BaseException:
-            self.close()
-            raise
+            except BaseException:
+                self.close()
+                raise
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -408,8 +407,7 @@ class Embedded(Cluster):
         if self._closed:
             return
         self._closed = True
-        if self._supervised is not None:
-            self._supervised.close()
+        self._supervised.close()
 
     # -- the AOT cache ----------------------------------------------------------------------
 

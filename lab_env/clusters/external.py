@@ -132,7 +132,13 @@ class External(Cluster):
         """Refuse."""
         self._refuse(node)
 
-    stop = start = pause = resume = kill
+    stop = pause = resume = kill
+
+    def start(self, *nodes: int) -> None:
+        """Refuse."""
+        for node in nodes:
+            self._refuse(node)
+        raise NotYoursError("clusters.no_start")
 
     def add_broker(self) -> int:
         """Refuse."""
@@ -255,7 +261,7 @@ def _reach(connection: dict) -> None:
     Raises:
         BrokerError: none of the addresses answers, or their certificates cannot be trusted.
     """
-    first = None
+    first: BrokerError | None = None
     for address in connection["bootstrap_servers"]:
         host, _, port = address.rpartition(":")
         try:
@@ -269,7 +275,7 @@ def _reach(connection: dict) -> None:
             first = first or BrokerError("external.no_trust", address=address, why=why)
         except (OSError, ValueError) as error:
             first = first or _no_answer(address, error)
-    raise first
+    raise first or _no_answer(",".join(connection["bootstrap_servers"]), say("external.silent"))
 
 
 def _refused(connection: dict, error: Exception, asked: FirstQuestion | None = None) -> BrokerError:

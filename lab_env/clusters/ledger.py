@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab_env.clusters.made import Made, lives
 from lab_env.ground import notices
@@ -99,16 +99,17 @@ class Ledger(Made):
         from kafka import KafkaAdminClient, KafkaProducer
 
         self._connection, self._student = connection, student
-        self._said = {"lab": lab.name, **_whereabouts(lab, me), "made": {}}
+        self._said: dict[str, Any] = {"lab": lab.name, **_whereabouts(lab, me), "made": {}}
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._lost = False
         self._living: list[tuple[Entry, float]] = []  # other labs, and for how long (s) silent
         self._thread: threading.Thread | None = None
         self._admin = KafkaAdminClient(**connection)
-        self._producer = None
+        self._clients: list[KafkaAdminClient | KafkaProducer] = [self._admin]
         try:
             self._producer = KafkaProducer(**connection, allow_auto_create_topics=False)
+            self._clients.insert(0, self._producer)
             found = read(connection, self._admin, student)
             dead = [one for one in found if not alive(one, self._said)]
             self.removed = [name for one in dead for name in remove(self._admin, student, one)]
@@ -150,7 +151,7 @@ class Ledger(Made):
         return [
             say(
                 "external.stays",
-                host=one.said.get("host", ""),
+                host=(one.said or {}).get("host", ""),
                 count=len(one.made),
                 minutes=f"{seconds / 60:.0f}",
                 hours=f"{SILENT_HOURS:.0f}",
@@ -234,6 +235,7 @@ class Ledger(Made):
                 connection["sasl_plain_password"] = secret.reveal()
             entry = self._entry()._asdict()
             # through a pipe, for a password is nothing that a process should be called with
+            assert helper.stdin is not None
             with helper.stdin:
                 order = {"connection": connection, "student": self._student, "entry": entry}
                 helper.stdin.write(json.dumps(order).encode())
@@ -251,7 +253,7 @@ class Ledger(Made):
         self._close_clients()
 
     def _close_clients(self) -> None:
-        for client in (self._producer, self._admin):
+        for client in self._clients:
             with contextlib.suppress(Exception):
                 client.close()
 
@@ -293,7 +295,7 @@ def read(connection: dict, admin: "KafkaAdminClient", student: str) -> list[Entr
     """
     from kafka import KafkaConsumer, TopicPartition
 
-    record = re.compile(rf"{re.escape(student)}\.{RESERVED}(\d+)")
+    record = re.compile(rf"{re.escape(student)}\.{RESERVED}\d+")
     there = topics(admin, [name for name in admin.list_topics() if record.fullmatch(name)])
     last: dict[str, tuple[dict | None, float]] = {}
     consumer = KafkaConsumer(**connection, enable_auto_commit=False, allow_auto_create_topics=False)
@@ -317,7 +319,7 @@ def read(connection: dict, admin: "KafkaAdminClient", student: str) -> list[Entr
                 still = topics(admin, [*missing])
                 there = {name: i for name, i in there.items() if name in last or name in still}
     return sorted(
-        Entry(int(record.fullmatch(name)[1]), name, there[name], *told)
+        Entry(int(name.removeprefix(f"{student}.{RESERVED}")), name, there[name], *told)
         for name, told in last.items()
     )
 

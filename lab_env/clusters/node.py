@@ -113,7 +113,7 @@ def server_properties(
     }
 
 
-def write_properties(path: Path, settings: dict[str, object]) -> None:
+def write_properties(path: Path, settings: Mapping[str, object]) -> None:
     """Write a Java properties file; characters beyond Latin-1 as Java's escapes."""
     lines = (f"{key}={value}\n" for key, value in settings.items())
     escaped = "".join(lines).replace("\\", "\\\\")

@@ -38,7 +38,8 @@ def examine() -> list[Finding]:
         try:
             found.extend(check())
         except Exception as error:
-            what = say("doctor.failed", name=check.__name__, why=error or type(error).__name__)
+            name = getattr(check, "__name__", "?")
+            what = say("doctor.failed", name=name, why=error or type(error).__name__)
             found.append(Finding(None, what, say("doctor.failed_remedy")))
     return found
 
@@ -97,8 +98,8 @@ def certificates() -> Iterator[Finding]:
 
     if jars.bad_jars() or app.STORE.bad_jars():  # else nothing is to be fetched, and no network
         yield from (Finding(*row) for row in certificates.status(jars.repository()))
-    elif certificates.named():
-        variable, file = certificates.named()
+    elif named := certificates.named():
+        variable, file = named
         yield Finding(True, say("doctor.certificates", variable=variable, file=file))
 
 

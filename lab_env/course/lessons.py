@@ -134,7 +134,7 @@ def read(path: Path) -> Lesson:
     Raises:
         BadInputError: its opening is not as the module's docstring asks.
     """
-    number, name = FILE.fullmatch(path.name).groups()
+    number, _, name = path.stem.partition("_")
     text = opening(load(path))
     title = re.match(r"# (.+)\n", text)
     if not title:

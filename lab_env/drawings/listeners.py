@@ -1,5 +1,7 @@
 """Two listeners of a broker in a container, and the address that each tells its clients."""
 
+from typing import Any
+
 from lab_env.drawings.sheet import BLUE, NAME, ORANGE, SMALL, SOFT, Sheet
 from lab_env.messages import say
 
@@ -34,7 +36,7 @@ def draw(sheet: Sheet) -> None:
     ):
         sheet.arrow((client, ASK), (port, ASK), colour=colour)
         sheet.arrow((port, TELL), (client, TELL), colour=colour, dashed=True)
-        words = {"anchor": "middle", "size": SMALL, "room": end - begin - 4}
+        words: dict[str, Any] = {"anchor": "middle", "size": SMALL, "room": end - begin - 4}
         x = (begin + end) / 2
         sheet.text(x, ASK - 9, say("drawings.listeners_ask"), **words)
         sheet.text(x, TELL - 9, say("drawings.listeners_go"), **words)

@@ -1,5 +1,7 @@
 """The log with its offsets, and the place of a group in it."""
 
+from typing import Any
+
 from lab_env.drawings.sheet import BLUE, INK, ORANGE, SMALL, SOFT, Sheet
 from lab_env.messages import say
 
@@ -27,7 +29,7 @@ def draw(sheet: Sheet) -> None:
         middle, low = _x(offset) + CELL / 2, TOP + HIGH
         sheet.arrow((middle, low + 36), (middle, low + 5), colour=colour)
         room = (POSITION - COMMITTED) * CELL
-        words = {"anchor": "middle", "room": room}
+        words: dict[str, Any] = {"anchor": "middle", "room": room}
         sheet.text(middle, low + 56, name, ink=colour, bold=True, **words)
         sheet.text(middle, low + 77, where, ink=SOFT, size=SMALL, **words)
     lag = say("drawings.offsets_lag", records=END - COMMITTED)

@@ -5,11 +5,11 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import closing
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, ServiceError
@@ -105,7 +105,7 @@ class Meter:
         self.records = self.bytes = 0
         self.began: float | None = None
         self._began_fine = 0.0
-        self._end = math.inf
+        self._end = self._bound = math.inf
         self.told: dict[str, float] = {}
         self._rate, self._seconds = rate, seconds
         self._latencies = Latencies()
@@ -123,7 +123,7 @@ class Meter:
             yield value
 
     def _paced(self, values: Iterable[bytes]) -> Iterable[bytes]:
-        size = len(values) if hasattr(values, "__len__") else TIMED
+        size = len(values) if isinstance(values, Sized) else TIMED
         if self._rate is None:
             self._every = max(size // TIMED, 1)
             return islice(values, max(size // WARM_SHARE, 1)) if self.warming else values
@@ -139,6 +139,7 @@ class Meter:
         """Start the clock, if it does not run yet."""
         if self.began is None:
             self.began, self._began_fine = time.monotonic(), time.perf_counter()
+            self._bound = self.began + BOUND
             # one at a given rate ends by itself, at its last record and not before it
             limited = self._seconds is not None and self._rate is None
             self._end = self.began + self._seconds if limited else math.inf
@@ -148,7 +149,7 @@ class Meter:
         self.start()
         if self.warming:
             records = max(records // WARM_SHARE, 1)
-        return self.records < records and time.monotonic() < min(self._end, self.began + BOUND)
+        return self.records < records and time.monotonic() < min(self._end, self._bound)
 
     def add(self, value: bytes) -> None:
         """Count a record that was read."""
@@ -258,9 +259,17 @@ def measure(
         BadInputError: an argument that cannot work.
         ServiceError: every case failed; the first one's reason.
     """
-    order = {"runs": runs, "copies": copies, "rates": rates, "seconds": seconds}
-    parts = {"folder": folder, "journal": journal, "reports": reports, "brokers": brokers}
-    rows, failures = by_turns(cases, **order, **parts)
+    rows, failures = by_turns(
+        cases,
+        runs=runs,
+        copies=copies,
+        rates=rates,
+        seconds=seconds,
+        folder=folder,
+        journal=journal,
+        reports=reports,
+        brokers=brokers,
+    )
     if failures and not rows:
         raise next(iter(failures.values()))
     for what, error in failures.items():
@@ -339,7 +348,7 @@ def _row(what: str, run: int, rate: float | None, parts: list[dict]) -> dict:
     for part in parts:
         latencies.update(Latencies(part["latencies"]))
     seconds = max(part["end"] for part in parts) - min(part["begin"] for part in parts)
-    row = {
+    row: dict[str, Any] = {
         "what": what,
         "run": run,
         "asked": math.nan if rate is None else rate,
@@ -377,13 +386,13 @@ def _sentence(what: object, error: ServiceError) -> str:
     return say("measuring.left_out", what=what, error=error)
 
 
-def _numbers(rates: object) -> list[float]:
+def _numbers(rates: Iterable[float]) -> list[float]:
     try:
-        numbers = () if isinstance(rates, str | bytes) else tuple(rates)
+        numbers = list(rates)
     except TypeError:
-        numbers = (None,)
+        raise BadInputError("measuring.bad_rates", got=rates) from None
     good = all(arguments.is_number(rate) and rate > 0 for rate in numbers)
-    if not good or isinstance(rates, str | bytes):
+    if not good or isinstance(rates, str | bytes):  # whose characters could be numbers
         raise BadInputError("measuring.bad_rates", got=rates)
     return [float(rate) for rate in numbers]
 

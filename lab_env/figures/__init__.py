@@ -1,8 +1,8 @@
 """Live pictures of what the observer sees and the services report; nothing here asks a broker."""
 
 import contextlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab_env.figures.engine import size
 from lab_env.ground.errors import BadInputError
@@ -11,7 +11,7 @@ from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.figures.delivery import Delivery
-    from lab_env.figures.engine.live import Stage
+    from lab_env.figures.engine.live import LiveFigure, Stage
     from lab_env.figures.lag import Lag
     from lab_env.figures.latency import Latency
     from lab_env.figures.outcomes import Outcomes
@@ -44,13 +44,16 @@ KINDS = (
     "scaling",
 )
 
+Picture = TypeVar("Picture", bound="LiveFigure")
+
 
 class Show:
     """What ``lab.show`` is: each method shows a live picture below its cell and returns it.
 
     A picture goes on while other cells run, pauses when nothing happens, and leaves its last frame
     in the notebook. Call a method again with the same arguments, and the new picture replaces the
-    old one.
+    old one. The picture that a method returns has ``stop()``, ``save(path)``, ``sentence`` (what it
+    shows, in words) and ``png`` (bytes of the last frame).
 
     Args:
         observer: samples topics and groups.
@@ -100,9 +103,6 @@ class Show:
             by: "group" for a line a group, "member" for a line a member of the groups, to whom
                 the records of the partitions that it owns are counted.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -120,9 +120,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
             groups: a group's real name, or several.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -146,9 +143,6 @@ class Show:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group that shares the work.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -168,9 +162,6 @@ class Show:
         Args:
             title: of the picture, in the students' words; None for the usual one.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: the title is no text.
             ClosedError: the lab is closed.
@@ -186,9 +177,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -199,7 +187,7 @@ class Show:
         return self._on_stage(Partitions, topic)
 
     @contextlib.contextmanager
-    def dashboard(self):
+    def dashboard(self) -> Generator[None]:
         """Put the pictures that are made in the with block beside each other, two in a row.
 
         They share what the observer samples and the budget of frames and bytes, so that four cost
@@ -232,9 +220,6 @@ class Show:
             groups: a group's real name, or several: each has its own block of rows.
             lag: show below how many records wait for each group.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -258,9 +243,6 @@ class Show:
         Args:
             services: a service's name, or several; None for all that report ``handled``.
             longer_than: what is shorter is no pause, s.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -296,9 +278,6 @@ class Show:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -332,9 +311,6 @@ class Show:
             dead: real name of the topic of its dead letters.
             repair: real name of the group that reads dead letters, to replay them.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -360,9 +336,6 @@ class Show:
         Args:
             title: of the picture, in the students' words; None for the usual one.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: the title is no text.
             ClosedError: the lab is closed.
@@ -379,9 +352,6 @@ class Show:
 
         Args:
             title: of the picture, in the students' words; None for the usual one.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: the title is no text.
@@ -402,9 +372,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
 
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
-
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
@@ -423,9 +390,6 @@ class Show:
         Args:
             topic: real name, as `lab.topic` returned it.
             group: real name of the group whose members the replicas are.
-
-        Returns:
-            The picture; it has ``stop()``, ``save(path)``, ``sentence`` and ``png``.
 
         Raises:
             BadInputError: an argument that cannot work.
@@ -448,7 +412,7 @@ class Show:
         alive = len(self._stage.alive) if self._stage is not None else 0
         return say("figures.about", kinds=kinds, alive=alive)
 
-    def _names(self, topic: object, groups: object) -> tuple[str, ...]:
+    def _names(self, topic: object, groups: Iterable[str]) -> tuple[str, ...]:
         """Return the groups as a tuple, and have the observer sample them and the topic."""
         if not isinstance(topic, str) or not topic:
             raise BadInputError("figures.bad_topic", got=topic)
@@ -462,7 +426,7 @@ class Show:
         self._observer.watch(topics=[topic], groups=names)
         return names
 
-    def _on_stage(self, kind: type, *args: object):
+    def _on_stage(self, kind: "Callable[..., Picture]", *args: Any) -> "Picture":
         """Make a picture, show it and return it; matplotlib is imported when the first is made."""
         if self._stage is None:
             from lab_env.figures.engine.live import Stage

@@ -1,6 +1,9 @@
 """Live picture: what was produced, handled and committed, and what of it was lost or came twice."""
 
+from matplotlib.figure import Figure
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.style import Look, readable
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.ground.journal import Mark
@@ -31,7 +34,7 @@ class Delivery(TimeFigure):
         topic, group: real names.
     """
 
-    def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("delivery", topic, group), scale, (group,))
         self._group = group
         self.topic = topic
@@ -83,7 +86,7 @@ class Delivery(TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the lines, and areas under those below."""
         super().build(figure)
         self._lines, self._areas = {}, {}

@@ -1,6 +1,9 @@
 """Live picture: the records that wait for each group."""
 
+from matplotlib.figure import Figure
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.facts.series import Series
@@ -130,7 +133,7 @@ class Lag(TimeFigure):
         groups: real names, at least one.
     """
 
-    def __init__(self, stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
         super().__init__(stage, ("lag", topic, groups), scale, groups)
         self.topic = topic
         self.title = say("figures.lag_title", topic=topic)
@@ -139,7 +142,7 @@ class Lag(TimeFigure):
         self._depths = [LagSeries(topic, group) for group in groups]
         self.series = [one for depth in self._depths for one in (depth.series, depth.guess)]
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make a line for each group, and an area if there is but one."""
         super().build(figure)
         panel = self.panels[0]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matplotlib.lines import Line2D
 
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.rates import Measured
 from lab_env.messages import say
 
@@ -35,7 +36,7 @@ class Latency(Measured):
         title: in the students' words; None for the usual one.
     """
 
-    def __init__(self, stage, title: str | None = None, scale: float = 1.0):
+    def __init__(self, stage: Stage, title: str | None = None, scale: float = 1.0):
         super().__init__(stage, ("latency", title), title or say("figures_latency.title"), scale)
         self._rate_scale = scales.Amount(least=100)
         self._scale = scales.Durations()
@@ -44,7 +45,7 @@ class Latency(Measured):
 
     def _points(self, name: str) -> list[Point]:
         """Return the points of a setting, the slowest rate first."""
-        by_rate: dict[object, list[dict]] = {}
+        by_rate: dict[float | None, list[dict]] = {}
         for row in self._runs[name]:
             asked = row.get("asked")
             known = isinstance(asked, int | float) and isfinite(asked)

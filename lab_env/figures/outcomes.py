@@ -1,6 +1,10 @@
 """Live picture: where a group is blocked, and what became of the records: retried, parked, ..."""
 
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
@@ -46,7 +50,7 @@ class Outcomes(Stamped, TimeFigure):
 
     def __init__(
         self,
-        stage,
+        stage: Stage,
         topic: str,
         group: str,
         retry: tuple[str, ...] = (),
@@ -68,7 +72,7 @@ class Outcomes(Stamped, TimeFigure):
         self._sums: dict[str, Series] = {}
         self._base: dict[str, int] = {}
         self._retry_waits: int | None = None  # while there are no retry topics
-        self._lines: dict[str, object] = {}
+        self._lines: dict[str, Line2D] = {}
         self._bars: list[tuple] = []
         self._told = {"retried": bool(retry), "parked": bool(dead), "replayed": bool(repair)}
 
@@ -102,15 +106,16 @@ class Outcomes(Stamped, TimeFigure):
             self._retry_waits = waits if there else None
         if self._dead:
             counts["parked"] = sample.produced(self._dead)
-        if self._repair:
+        if self._repair and self._dead:
             counts["replayed"] = sample.consumed(self._dead, self._repair)
         for name, count in counts.items():
             base = self._base.setdefault(name, count)
             if count < base:  # the topic was made anew
                 base = self._base[name] = 0
             # of topics that do not exist there is no number; that they come is no loss of records
-            there = {"retried": self._retry, "parked": (self._dead,), "replayed": (self._dead,)}
-            if sample.time >= self.origin and any(map(sample.has, there[name])):
+            dead = (self._dead,) if self._dead else ()
+            sources = {"retried": self._retry, "parked": dead, "replayed": dead}
+            if sample.time >= self.origin and any(map(sample.has, sources[name])):
                 self._series(name).add(sample.time, count - base)
 
     def take_report(self, row: dict) -> bool:
@@ -142,7 +147,7 @@ class Outcomes(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self.begin_words(figure)

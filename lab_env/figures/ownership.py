@@ -4,9 +4,11 @@ import re
 from math import ceil
 
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.bars import ZONE, Bars
 from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Pixels, Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import LagLine, LagSeries
@@ -25,12 +27,13 @@ WIDEST = 190.0  # units that names beside a block may take
 class Block:
     """The rows of one group: what is known, and how it is painted."""
 
+    bars: Bars  # both are made in `build`
+    artist: Pixels
+
     def __init__(self, topic: str, group: str, panel: Panel):
         self.tenure = OwnershipHistory(topic, group)
         self.depth = LagSeries(topic, group)
         self.panel = panel
-        self.bars: Bars | None = None
-        self.artist: Pixels | None = None
 
 
 class Ownership(Stamped, TimeFigure):
@@ -44,7 +47,12 @@ class Ownership(Stamped, TimeFigure):
     """
 
     def __init__(
-        self, stage, topic: str, groups: tuple[str, ...], lag: bool = True, scale: float = 1.0
+        self,
+        stage: Stage,
+        topic: str,
+        groups: tuple[str, ...],
+        lag: bool = True,
+        scale: float = 1.0,
     ):
         super().__init__(stage, ("ownership", topic, groups, lag), scale, groups)
         self._topic = topic
@@ -52,7 +60,7 @@ class Ownership(Stamped, TimeFigure):
         self._blocks = [Block(topic, group, Panel(grid=False)) for group in groups]
         self._lag_panel = Panel(label=say("figures.lag_unit")) if lag else None
         self.panels = [block.panel for block in self._blocks]
-        if lag:
+        if self._lag_panel is not None:
             self.panels.append(self._lag_panel)
             depths = [block.depth for block in self._blocks]
             self.series = [one for depth in depths for one in (depth.series, depth.guess)]
@@ -100,7 +108,7 @@ class Ownership(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         palette = self._stage.palette
@@ -233,10 +241,10 @@ class Ownership(Stamped, TimeFigure):
             artists.append(block.artist)
             self._write_beside(block)
         if self._lag_panel is not None:
-            artists += self._draw_lag(now)
+            artists += self._draw_lag(self._lag_panel)
         return [*artists, self._words]
 
-    def _draw_lag(self, now: float) -> list:
+    def _draw_lag(self, panel: Panel) -> list:
         artists, names = [], []
         if len(self._blocks) == 1:
             tenure = self._blocks[0].tenure
@@ -251,7 +259,7 @@ class Ownership(Stamped, TimeFigure):
         for block, line in zip(self._blocks, self._lines, strict=True):
             artists += line.show()
             names.append(line.name(self._lag_name(block)))
-        self.show_names(self._lag_panel, [name for name in names if name])
+        self.show_names(panel, [name for name in names if name])
         return artists
 
     def _write_beside(self, block: Block) -> None:
@@ -297,7 +305,7 @@ class Ownership(Stamped, TimeFigure):
     def _unnamed(self, block: Block) -> dict[str, str]:
         """Return the members whose name stands in no bar, with how many partitions they own."""
         tenure = block.tenure
-        if block.bars is None or tenure.is_unknown:
+        if tenure.is_unknown:
             return {}
         told = {tenure.names[code - FIRST] for code in block.bars.told if code >= FIRST}
         owned = tenure.owned

@@ -5,9 +5,11 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.hearing import Hearing
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.page import Page
 from lab_env.figures.engine.stencil import Stencils, Words
 from lab_env.figures.engine.style import HEIGHT, WIDTH
@@ -58,7 +60,7 @@ class Partitions(Page):
         topic: real name.
     """
 
-    def __init__(self, stage, topic: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, scale: float = 1.0):
         super().__init__(stage, ("partitions", topic), scale)
         self._topic = topic
         self.title = say("figures.partitions_title", topic=topic)
@@ -151,7 +153,7 @@ class Partitions(Page):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the axes and what every frame uses again: three sets of bars, and a few texts."""
         axes = self._axes = self.axes(figure)
         axes.tick_params(which="both", color=style.RULE, labelsize=0, width=1)

@@ -2,7 +2,10 @@
 
 from bisect import bisect_left
 
+from matplotlib.figure import Figure
+
 from lab_env.figures.engine import style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure
 from lab_env.figures.queue import ENDS
@@ -60,7 +63,11 @@ class Pauses(Stamped, TimeFigure):
     samples_matter = False
 
     def __init__(
-        self, stage, services: tuple[str, ...] = (), longer_than: float = 0.3, scale: float = 1.0
+        self,
+        stage: Stage,
+        services: tuple[str, ...] = (),
+        longer_than: float = 0.3,
+        scale: float = 1.0,
     ):
         super().__init__(stage, ("pauses", services, longer_than), scale)
         self.title = say("figures.pauses_title")
@@ -97,7 +104,7 @@ class Pauses(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self.begin_words(figure)

@@ -1,6 +1,9 @@
 """Live picture: who handles the records of a queue, and how many still wait."""
 
+from matplotlib.figure import Figure
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import LagLine, LagSeries
 from lab_env.messages import say
@@ -37,7 +40,7 @@ class Queue(TimeFigure):
         topic, group: real names.
     """
 
-    def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("queue", topic, group), scale, (group,))
         self._topic, self._group = topic, group
         self.topic = topic
@@ -55,7 +58,7 @@ class Queue(TimeFigure):
         self._workers: dict[str, Worker] = {}
         self._lines: list[tuple] = []
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the area below; rows are made when a worker comes."""
         super().build(figure)
         look = self._stage.palette.look(self._group)

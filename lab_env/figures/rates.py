@@ -4,8 +4,10 @@ from math import isfinite
 from statistics import median
 
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.page import Page
 from lab_env.figures.engine.style import HEIGHT, WIDTH
 from lab_env.messages import say
@@ -25,7 +27,7 @@ class Measured(Page):
         title: in the students' words.
     """
 
-    def __init__(self, stage, key: tuple, title: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, key: tuple, title: str, scale: float = 1.0):
         super().__init__(stage, key, scale)
         self.title = title
         self._read = len(stage.reports.rows)
@@ -45,7 +47,7 @@ class Measured(Page):
         self.fresh = bool(runs)
         return bool(runs)
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the axes."""
         self._axes = self.axes(figure)
         self._axes.set(xticks=[], yticks=[])
@@ -107,11 +109,11 @@ class Rates(Measured):
         title: in the students' words; None for the usual one.
     """
 
-    def __init__(self, stage, title: str | None = None, scale: float = 1.0):
+    def __init__(self, stage: Stage, title: str | None = None, scale: float = 1.0):
         super().__init__(stage, ("rates", title), title or say("figures_rates.title"), scale)
         self._scale = scales.Amount(least=100)
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self._bars = PolyCollection([], edgecolors="none", animated=True)

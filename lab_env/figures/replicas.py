@@ -1,12 +1,15 @@
 """Live picture: who leads each partition and who is in sync, over time; below, records/s."""
 
+from functools import partial
 from itertools import pairwise
 from math import ceil
 
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from lab_env.figures.bars import HATCH, NO_ONE
 from lab_env.figures.engine import marks, scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.figures.ownership import ranges
@@ -49,7 +52,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         leaders: by partition, as the last frame shows them; -1 is nobody.
     """
 
-    def __init__(self, stage, topic: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, scale: float = 1.0):
         super().__init__(stage, ("replicas", topic), scale)
         self._topic = topic
         self.title = say("figures_replicas.title", topic=topic)
@@ -115,17 +118,17 @@ class ReplicaTimeline(Stamped, TimeFigure):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make what every frame uses again."""
         super().build(figure)
         self.begin_words(figure)
         axes = self._lanes.axes
-        plain = {"animated": True, "edgecolors": "none"}
-        self._zones = PolyCollection([], facecolors=NO_ONE, **plain)
+        plain = partial(PolyCollection, [], animated=True, edgecolors="none")
+        self._zones = plain(facecolors=NO_ONE)
         self._unknown = PolyCollection(
             [], facecolors=HATCH[0], edgecolors=HATCH[1], hatch="////", lw=0, animated=True
         )
-        self._bars = [PolyCollection([], **plain) for _ in ROLES]
+        self._bars = [plain() for _ in ROLES]
         self._bars[IN_SYNC].set_linewidth(1.2)
         self._bars[BEHIND].set(linewidth=0.8, hatch="/////", facecolors="#ffffff")
         for artist in (self._zones, self._unknown, *self._bars):

@@ -4,7 +4,10 @@ from collections import deque
 from math import log10
 from statistics import median
 
+from matplotlib.lines import Line2D
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import Name, Panel, TimeFigure
 from lab_env.messages import say
 
@@ -49,13 +52,13 @@ class ResponseTime(TimeFigure):
 
     samples_matter = False
 
-    def __init__(self, stage, title: str | None = None, scale: float = 1.0):
+    def __init__(self, stage: Stage, title: str | None = None, scale: float = 1.0):
         super().__init__(stage, ("response_time", title), scale)
         self.title = title or say("figures.response_title")
         self.panels = [Panel()]
         self._scale = scales.Durations()
         self._points: dict[tuple[str, bool], Points] = {}
-        self._lines: dict[tuple[str, bool], object] = {}
+        self._lines: dict[tuple[str, bool], Line2D] = {}
         self._shortest, self._longest = 1.0, 0.0
 
     def take_report(self, row: dict) -> bool:

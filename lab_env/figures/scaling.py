@@ -1,6 +1,9 @@
 """Live picture: replicas wanted, running and owning partitions, against the partitions."""
 
+from matplotlib.figure import Figure
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import SILENT, Name, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.facts.series import Series
@@ -35,7 +38,7 @@ class Scaling(TimeFigure):
         counts: the newest number by name, as far as it is known.
     """
 
-    def __init__(self, stage, topic: str, group: str, scale: float = 1.0):
+    def __init__(self, stage: Stage, topic: str, group: str, scale: float = 1.0):
         super().__init__(stage, ("scaling", topic, group), scale, (group,))
         self._topic, self._group = topic, group
         self.topic = topic
@@ -85,7 +88,7 @@ class Scaling(TimeFigure):
             series.add(time, count)
         self.counts[name] = count
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the lines."""
         super().build(figure)
         self._lines = {}

@@ -1,6 +1,9 @@
 """Live picture: records produced and consumed per second."""
 
+from matplotlib.lines import Line2D
+
 from lab_env.figures.engine import scales, style
+from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.facts.counts import OwnerCounts
@@ -20,7 +23,9 @@ class Throughput(TimeFigure):
         by: "group", or "member" for who owned the partition.
     """
 
-    def __init__(self, stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0):
+    def __init__(
+        self, stage: Stage, topic: str, groups: tuple[str, ...], by: str, scale: float = 1.0
+    ):
         super().__init__(stage, ("throughput", topic, groups, by), scale, groups)
         self._topic, self._groups, self._by = topic, groups, by
         self.topic = topic
@@ -29,7 +34,7 @@ class Throughput(TimeFigure):
         self._scale = scales.Amount(least=10)
         self._rates: dict[str, Rate] = {}
         self._values: dict[str, Series] = {}
-        self._lines: dict[str, object] = {}
+        self._lines: dict[str, Line2D] = {}
         self._owners = {group: OwnerCounts(topic, group, first_counts=False) for group in groups}
         self._began: dict[str, dict[Place, int]] = {group: {} for group in groups}
         self._placeless: set[str] = set()  # groups that have committed nothing, as last told

@@ -3,6 +3,7 @@
 import re
 from math import inf
 from numbers import Integral, Real
+from typing import TypeGuard
 
 from lab_env.ground.errors import BadInputError
 
@@ -10,21 +11,21 @@ TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka lets a topic be 
 A_DAY = 86_400.0  # s; nobody waits for longer, and a system's timer may not take more
 
 
-def is_number(value: object, least: float = -inf, most: float = inf) -> bool:
+def is_number(value: object, least: float = -inf, most: float = inf) -> TypeGuard[float]:
     """Return whether a value is a finite number within bounds; True and False are none."""
-    return _is(Real, value) and least <= value <= most and -inf < value < inf
+    return _is(value, Real) and least <= value <= most and -inf < value < inf
 
 
-def is_whole(value: object, least: float = -inf, most: float = inf) -> bool:
+def is_whole(value: object, least: float = -inf, most: float = inf) -> TypeGuard[int]:
     """Return whether a value is a whole number within bounds; True and False are none."""
-    return _is(Integral, value) and least <= value <= most
+    return _is(value, Integral) and least <= value <= most
 
 
-def _is(kind: type, value: object) -> bool:
+def _is(value: object, kind: type) -> TypeGuard[float]:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def is_topic_name(value: object) -> bool:
+def is_topic_name(value: object) -> TypeGuard[str]:
     """Return whether Kafka lets a topic be called so."""
     return (
         isinstance(value, str)

@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from urllib.parse import urlsplit
 
 import requests
@@ -69,15 +69,16 @@ def session() -> requests.Session:
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
+def explained() -> Generator[None]:
     """Turn a refused certificate within the block into a DownloadError that names its issuer."""
     try:
         yield
     except requests.exceptions.SSLError as error:
         refused = _cause(error)
-        if refused is None:  # another trouble of TLS: the network's, not the certificate's
+        # another trouble of TLS is the network's, not the certificate's
+        if refused is None or error.request is None:
             raise
-        url = error.request.url
+        url = str(error.request.url)
         values = {"host": urlsplit(url).hostname, "variable": VARIABLE}
         values["why"] = refused.verify_message or str(refused)
         raise DownloadError("certificates.untrusted", issuer=issuer(url), **values) from error
@@ -100,6 +101,8 @@ def issuer(url: str) -> str:
     parts = urlsplit(url)
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
     there = urlsplit(requests.utils.prepend_scheme_if_needed(proxy, "http")) if proxy else parts
+    if not (there.hostname and parts.hostname):
+        return "?"
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
     try:
@@ -111,7 +114,7 @@ def issuer(url: str) -> str:
             if proxy:
                 connection.set_tunnel(parts.hostname, parts.port or 443)
             connection.connect()
-            seen = connection.sock.getpeercert(binary_form=True)
+            seen = connection.sock.getpeercert(binary_form=True) or b""
         name = x509.load_der_x509_certificate(seen).issuer
     except (OSError, http.client.HTTPException, ValueError):
         return "?"

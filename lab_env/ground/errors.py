@@ -1,5 +1,7 @@
 """The lab's own errors: each says what happened, why, and what to do next."""
 
+from typing import Any
+
 from lab_env.messages import say
 
 
@@ -13,7 +15,7 @@ class LabError(Exception):
 
     def __init__(self, key: str, **values: object):
         self.key = key
-        self.values = values
+        self.values: dict[str, Any] = values
         super().__init__(say(key, **values))
 
     def __reduce__(self):

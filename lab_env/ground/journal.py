@@ -1,6 +1,7 @@
 """The lab's clock and what happened when: the marks that every picture writes in its time axis."""
 
 import time
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,8 +58,11 @@ class Journal:
         return mark
 
     @contextmanager
-    def span(self, text: str, subject: str = ""):
+    def span(self, text: str, subject: str = "") -> Generator[Mark]:
         """Write down that ``text`` lasts as long as the ``with`` block.
+
+        Yields:
+            The mark, whose ``end`` is set when the block ends.
 
         Raises:
             BadInputError: ``text`` is no text.
@@ -70,7 +74,7 @@ class Journal:
             mark.end = self.now()
 
     @contextmanager
-    def measured(self):
+    def measured(self) -> Generator[None]:
         """Say that the ``with`` block measures, so that the pictures take less from it."""
         self.measuring += 1
         try:

@@ -3,10 +3,11 @@
 import contextlib
 import logging
 import warnings
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def quiet_kafka():
+def quiet_kafka() -> Generator[None]:
     """Keep kafka-python's log still while refused connections are expected."""
     logger = logging.getLogger("kafka")
     level = logger.level

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 HOST = "127.0.0.1"  # not localhost, which is ::1 on some systems
 ASK_SECONDS = 5.0
@@ -30,7 +31,7 @@ def trouble() -> str | None:
 
 def ask(
     port: int, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
-) -> object:
+) -> Any:
     """Return what a server on the loopback answers.
 
     Args:

@@ -75,7 +75,7 @@ def hidden() -> Iterator[PackageError]:
             there = metadata.distribution(package)
         except metadata.PackageNotFoundError:
             continue
-        usual.add(place := Path(there.locate_file("")).resolve())
+        usual.add(place := Path(str(there.locate_file(""))).resolve())
         if place in file.resolve().parents or _is_editable(there):
             continue
         yield PackageError("packages.hidden", file=file, name=name, package=package)

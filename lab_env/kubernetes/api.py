@@ -40,7 +40,7 @@ class Refused(ClusterError):
 class _Stays(urllib.request.HTTPRedirectHandler):
     """Follows nobody elsewhere: a login is for the server that the kubeconfig names."""
 
-    def redirect_request(self, *args: object) -> None:
+    def redirect_request(self, req, fp, code, msg, headers, newurl) -> None:
         return None
 
 
@@ -137,7 +137,9 @@ class Api:
             handlers.append(urllib.request.HTTPSHandler(context=tls))
         return urllib.request.build_opener(*handlers)
 
-    def _read(self, answer: http.client.HTTPResponse, deadline: float) -> str:
+    def _read(
+        self, answer: http.client.HTTPResponse | urllib.error.HTTPError, deadline: float
+    ) -> str:
         parts, size = [], 0
         while part := answer.read1(65536):
             parts.append(part)

@@ -207,7 +207,8 @@ class KubernetesCluster:
                 there is no such workload.
         """
         deadline = time.monotonic() + arguments.seconds(seconds)
-        found, away = None, None
+        found: dict = {}
+        away: NoAnswer | None = None
         while True:
             try:
                 found, away = self._workload(kind, name), None

@@ -92,9 +92,11 @@ class Login:
     def _made(self, given: dict) -> ssl.SSLContext:
         cluster = self.context.cluster
         name = cluster.get("tls-server-name")
-        made = _NamedContext(ssl.PROTOCOL_TLS_CLIENT) if name else _plain()
         if name:
-            made.name = name
+            made = asking = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+            asking.name = name
+        else:
+            made = _plain()
         # Python 3.13 demands of certificates what many a cluster's own lack, and kubectl does not
         made.verify_flags &= ~ssl.VERIFY_X509_STRICT
         try:
@@ -126,13 +128,13 @@ class Login:
             made.load_cert_chain(*files, password="")  # never asks in a terminal
 
     def _pair(self, *keys: str) -> tuple[bytes, bytes] | None:
-        found = [self._material("user", key) for key in keys]
-        if not any(found):
+        certificate, key = (self._material("user", one) for one in keys)
+        if not certificate and not key:
             return None
-        if not all(found):
+        if not certificate or not key:
             why = say("kubernetes.why_no_pair")
             raise ClusterError("kubernetes.half_context", context=self.context.name, what=why)
-        return tuple(found)
+        return certificate, key
 
     def _material(self, part: str, key: str) -> bytes | None:
         """Return what an entry holds in itself (``-data``, base64) or in a file."""

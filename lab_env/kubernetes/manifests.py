@@ -13,6 +13,8 @@ from lab_env.ground.project import file
 from lab_env.messages import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
 VERSION = "1.37"
@@ -102,7 +104,7 @@ def mistakes(documents: list[dict]) -> "pd.DataFrame":
     return frame([found for one in listed(documents) for found in _mistakes(one)])
 
 
-def listed(documents: object) -> list:
+def listed(documents: "dict | Iterable[dict]") -> list:
     """Return documents as a list, also a single one."""
     return [documents] if isinstance(documents, dict) else list(documents)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 UNKNOWN = "a-password"  # in place of what a Secret holds
@@ -90,7 +91,7 @@ def variables(documents: list[dict], workload: dict, container: dict, pod: str) 
     return found
 
 
-def every(part: object, *names: str, way: str = "") -> Iterator[tuple[str, str, object]]:
+def every(part: object, *names: str, way: str = "") -> Iterator[tuple[str, str, Any]]:
     """Find what has one of these names, at any depth: the way to it, its name, and itself."""
     if isinstance(part, dict):
         for key, value in part.items():

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.patience import Patience, Telling
@@ -113,7 +113,8 @@ def _opened(connection: dict, topic: str) -> "tuple[KafkaConsumer, dict, dict]":
 def _open(connection: dict, topic: str, seconds: int) -> "tuple[KafkaConsumer, dict, dict]":
     from kafka import KafkaConsumer, TopicPartition
 
-    own = {"request_timeout_ms": 1000 * seconds, "bootstrap_timeout_ms": 1000 * seconds}
+    own: dict[str, object] = {"request_timeout_ms": 1000 * seconds}
+    own |= {"bootstrap_timeout_ms": 1000 * seconds}
     own |= {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
     with contextlib.ExitStack() as opened:
         consumer = opened.enter_context(contextlib.closing(KafkaConsumer(**connection | own)))
@@ -147,7 +148,7 @@ def value_of(data: bytes | None) -> Any:
         return text
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[str | int | float]:
     """Return whether a value can be an id: a text or a number; JSON knows lists and objects too."""
     return isinstance(value, str | int | float)
 

@@ -8,6 +8,7 @@ import stat
 import tempfile
 import time
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 
 from lab_env.ground.errors import StorageError
@@ -203,7 +204,7 @@ def free(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def disk_errors(folder: Path):
+def disk_errors(folder: Path) -> Generator[None]:
     """Turn the system's errors about a full or read-only disk into a `StorageError`."""
     try:
         yield

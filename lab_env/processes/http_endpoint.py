@@ -19,7 +19,8 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking DNS for this machine's name, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        host, self.server_port = self.server_address[:2]
+        self.server_name = str(host)
 
     def handle_error(self, request, client_address) -> None:
         """Stay quiet when a caller hangs up; what else goes wrong belongs in the log."""
@@ -66,7 +67,7 @@ def serve(service, answer, encode) -> None:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *args) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Leave the log to the student's own lines."""
 
     with Server(("127.0.0.1", 0), Handler) as server:

@@ -266,7 +266,7 @@ def repository() -> str:
     return os.environ.get(MIRROR_VARIABLE, MAVEN_CENTRAL_URL).rstrip("/") + "/"
 
 
-def _is_network(error: OSError) -> bool:
+def _is_network(error: Exception) -> bool:
     import requests
 
     return isinstance(error, requests.RequestException)

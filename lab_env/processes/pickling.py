@@ -7,7 +7,7 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lab_env.ground.errors import BadInputError
 
@@ -41,7 +41,7 @@ def check(function: object, args: tuple, name: str) -> None:
         ) from None
 
 
-def pack(function: object, args: tuple, name: str) -> bytes:
+def pack(function: Callable, args: tuple, name: str) -> bytes:
     """Return ``function`` and ``args`` as bytes, with the globals that the function uses.
 
     Raises BadInputError that names the variable or argument that belongs to this process alone.
@@ -75,16 +75,16 @@ def _dumps(value: object) -> bytes:
                 raise pickle.PicklingError(repr(part))
             if not isinstance(part, types.CodeType):
                 return super().reducer_override(part)
-            make, parts = self.dispatch_table[types.CodeType](part)
+            make, parts, *more = self.dispatch_table[types.CodeType](part)
             named = (part.co_filename if one == "<dynamic-code>" else one for one in parts)
-            return make, tuple(named)
+            return make, tuple(named), *more
 
     with io.BytesIO() as file:
         Pickler(file).dump(value)
         return file.getvalue()
 
 
-def _arguments(function: object, args: tuple) -> Iterator[Part]:
+def _arguments(function: Callable, args: tuple) -> Iterator[Part]:
     bound = inspect.signature(function).bind(object(), *args).arguments
     yield from list(bound.items())[1:]
 

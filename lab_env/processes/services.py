@@ -14,11 +14,11 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from lab_env.ground import arguments, notices
 from lab_env.ground.errors import BadInputError, ClosedError, ServiceError, StorageError
@@ -41,11 +41,7 @@ BEGIN_SECONDS = 60.0  # from the start to the function's first line, on a machin
 HEAR_SECONDS = 20.0  # for a process that is on its way to take what it is told
 POSIX = os.name == "posix"
 # Jupyter's Interrupt is for the notebook's own cell, not for its services
-APART = (
-    {"start_new_session": True}
-    if POSIX
-    else {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-)
+NEW_GROUP = 0 if POSIX else getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 LIBRARIES = tuple(
     {*(sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib"))}
     | {str(Path(__file__).parents[1]), "<frozen "}
@@ -84,8 +80,8 @@ class Run:
         self._lock = threading.Lock()  # one writer to stdin at a time, and one who ends the run
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
+    def pid(self) -> int | None:
+        """The process's id; None if it could not be started."""
         raise NotImplementedError
 
     def send(self, message: dict, seconds: float = 2.0) -> bool:
@@ -146,8 +142,12 @@ class _Run(Run):
                 stdout=subprocess.PIPE,
                 stderr=file,
                 bufsize=0,
-                **APART,
+                start_new_session=POSIX,
+                creationflags=NEW_GROUP,
             )
+        assert self.process.stdin is not None  # pipes, both, and not buffered
+        assert isinstance(self.process.stdout, io.RawIOBase)
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
         order = {
             "name": name,
             "settings": settings,
@@ -172,11 +172,11 @@ class _Run(Run):
         with suppress(OSError):  # it has died already; its end is told below
             rest = memoryview(order)
             while rest:
-                rest = rest[self.process.stdin.write(rest) :]
+                rest = rest[self._stdin.write(rest) :]
             if POSIX:  # a frozen process must not freeze the notebook
-                os.set_blocking(self.process.stdin.fileno(), False)
+                os.set_blocking(self._stdin.fileno(), False)
         self._sent.set()
-        with io.BufferedReader(self.process.stdout, 1 << 16) as lines:
+        with io.BufferedReader(self._stdout, 1 << 16) as lines:
             for data in lines:
                 if data.endswith(b"\n"):  # else it was killed in the middle of a line
                     self._hear(json.loads(data))
@@ -235,7 +235,7 @@ class _Run(Run):
                 self.state = "crashed"
                 self.fail("crash", self._obituary(status))
         with self._lock:
-            self.process.stdin.close()
+            self._stdin.close()
         self.ended.set()
 
     def _obituary(self, status: int) -> str:
@@ -266,10 +266,10 @@ class _Run(Run):
             return False
         while time.monotonic() < deadline:
             with self._lock:
-                if self.process.stdin.closed:
+                if self._stdin.closed:
                     return False
                 try:
-                    rest = rest[self.process.stdin.write(rest) or 0 :]
+                    rest = rest[self._stdin.write(rest) or 0 :]
                 except OSError:
                     return False
             if not rest:
@@ -299,6 +299,8 @@ class Service:
     Attributes:
         name: its name, which also stands in every report.
     """
+
+    _run: Run
 
     def __init__(self, name: str, home: _Home, payload: bytes, settings: dict):
         self.name = name
@@ -335,8 +337,8 @@ class Service:
             notices.warn(self._run.notice, 2)
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
+    def pid(self) -> int | None:
+        """The process's id; None if a JVM could not be started."""
         return self._run.pid
 
     @property
@@ -348,7 +350,7 @@ class Service:
     @property
     def error(self) -> str | None:
         """What the function raised and in which line, or None."""
-        return self._run.notice and self._run.notice.text
+        return self._run.notice.text if self._run.notice else None
 
     @property
     def settings(self) -> dict:
@@ -401,7 +403,7 @@ class Service:
             raise ServiceError("service.not_listening", name=self.name)
 
     @contextmanager
-    def changed(self, **settings: object) -> "Iterator[Service]":
+    def changed(self, **settings: object) -> "Generator[Service]":
         """Change settings while a with block lasts; what they were before comes back with its end.
 
         Also if the block ends by an error or an Interrupt: a slow service never stays slow in
@@ -568,8 +570,17 @@ class Service:
         return _html_table([self])
 
 
-class Fleet(list):
+Copy = TypeVar("Copy", bound=Service)
+
+
+class Fleet(list[Copy]):
     """Several copies of a service: a list of `Service` that can also be asked by name."""
+
+    @overload
+    def __getitem__(self, key: SupportsIndex | str) -> Copy: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[Copy]: ...
 
     def __getitem__(self, key):
         return _named(self, key) if isinstance(key, str) else super().__getitem__(key)
@@ -587,7 +598,7 @@ class Fleet(list):
             service.set(**settings)
 
     @contextmanager
-    def changed(self, **settings: object) -> "Iterator[Fleet]":
+    def changed(self, **settings: object) -> "Generator[Fleet]":
         """Change settings of all while a with block lasts; see `Service.changed`."""
         with ExitStack() as stack:
             for service in self:
@@ -614,7 +625,7 @@ class Fleet(list):
         return _html_table(self)
 
 
-class Services(Mapping):
+class Services(Mapping[str, Service]):
     """The services of one lab by name; shows itself as a table.
 
     Args:
@@ -666,7 +677,7 @@ class Services(Mapping):
 
         return self.take(names, lambda name: Service(name, self._home, payload, dict(settings)))
 
-    def take(self, names: list[str], make: Callable[[str], Service]) -> Service | Fleet:
+    def take(self, names: list[str], make: Callable[[str], Copy]) -> Copy | Fleet[Copy]:
         """Start a service a name by ``make``, in place of those that have the names already.
 
         Args:
@@ -681,11 +692,11 @@ class Services(Mapping):
             service._forget()
             with suppress(OSError):  # Windows keeps a file that someone still reads
                 service._log.unlink()
-        fleet = Fleet()
+        fleet: Fleet[Copy] = Fleet()
         try:
             for name in names:
-                self._services[name] = make(name)
-                fleet.append(self._services[name])
+                fleet.append(make(name))
+                self._services[name] = fleet[-1]
         except BaseException:  # half a fleet helps nobody
             for service in fleet:
                 service._run.kill()
@@ -703,8 +714,8 @@ class Services(Mapping):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._services
 
-    def get(self, name: str, default=None):
-        return self._services[name] if name in self else default
+    def get(self, key: object, default: Any = None) -> "Service | Any":
+        return self._services.get(key, default) if isinstance(key, str) else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._services))
@@ -786,7 +797,7 @@ def names_of(name: object, copies: object) -> list[str]:
         raise BadInputError("service.bad_name", name=name)
     if copies == 1:
         return [name]
-    stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()
+    [(stem, number)] = re.findall(r"\A(.*?)(\d*)\Z", name)
     stem, begin = (stem, int(number)) if number else (f"{name}-", 1)
     return [f"{stem}{begin + n}" for n in range(copies)]
 
@@ -797,7 +808,7 @@ def _plain_settings(settings: object) -> dict:
     return json.loads(worker.line(settings))
 
 
-def _named(services: Iterable[Service], name: str) -> Service:
+def _named(services: Iterable[Copy], name: str) -> Copy:
     known = {service.name: service for service in services}
     if not isinstance(name, str) or name not in known:
         names = ", ".join(known) or say("service.none_yet")

@@ -46,6 +46,8 @@ class Supervised:
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+        assert self._process.stdin is not None  # a pipe
+        self._commands = self._process.stdin
         threading.Thread(
             target=_listen, args=(self._process.stdout, self._answers, on_event), daemon=True
         ).start()
@@ -88,15 +90,15 @@ class Supervised:
     def _tell(self, line: str) -> None:
         try:
             with self._telling:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
+                self._commands.write(line)
+                self._commands.flush()
         except (OSError, ValueError) as error:
             raise BrokerError("clusters.gone") from error
 
     def close(self) -> None:
         """End all processes and remove the folder; idempotent."""
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()
+            self._commands.close()
         try:
             self._process.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -108,7 +110,7 @@ class Supervised:
     def release(self) -> None:
         """Let the supervisor end all in its own time, which may be some seconds; idempotent."""
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()
+            self._commands.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=RELEASE_SECONDS)
 

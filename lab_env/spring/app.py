@@ -42,11 +42,10 @@ JVM = (
 
 def pom_hash() -> str:
     """Return a hash of all that decides which jars the pom asks for, and of nothing else."""
-    import re
     from xml.etree import ElementTree
 
     root = ElementTree.parse(POM).getroot()
-    space = re.match(r"\{.*\}", root.tag)[0]
+    space = root.tag.partition("}")[0] + "}"  # "{namespace}"
     parts = ("parent", "properties", "dependencyManagement", "dependencies", "profiles")
     found = [root.find(space + part) for part in parts]
     words = [

@@ -8,7 +8,7 @@ import time
 import urllib.error
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_env.ground import arguments, loopback
 from lab_env.ground.errors import BadInputError, BrokerError, ServiceError
@@ -74,8 +74,8 @@ class _JavaRun(Run):
                     key = "spring.died_killed"
                 else:
                     why = log_diagnosis.why(self.said())
-                status = abs(status) if status is not None else "?"
-                self.fail("crash", say(key, name=self.name, status=status, why=why))
+                shown = abs(status) if status is not None else "?"
+                self.fail("crash", say(key, name=self.name, status=shown, why=why))
             else:
                 self.mark("fail")
         self._known.set()
@@ -135,8 +135,9 @@ class SpringService(Service):
         super().__init__(name, springs.home, b"", {})
 
     def _launch(self) -> _JavaRun:
-        run, self.port = self._springs.launch(self.name, self._log, self._yaml, self._properties)
-        return run
+        wanted = (self._yaml, self._properties)
+        self._java, self.port = self._springs.launch(self.name, self._log, *wanted)
+        return self._java
 
     def _uses(self, text: str) -> bool:
         """Return whether its configuration names ``text``."""
@@ -155,7 +156,7 @@ class SpringService(Service):
         Raises:
             ServiceError: it has ended, hangs or is not well; with the reason out of its log.
         """
-        run, health, patience = self._run, None, None
+        run, health, patience = self._java, None, None
         hanging = Progress(lambda: signs_of([run.pid_so_far], [self._log]))
         while True:
             if run.ended.is_set():
@@ -194,9 +195,9 @@ class SpringService(Service):
         except (OSError, ValueError):
             return None
 
-    def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Ask the application to stop, give it ``seconds``, then kill it."""
-        super().stop(arguments.seconds(seconds))
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask the application to stop, give it ``seconds`` (None is 5 s), then kill it."""
+        super().stop(STOP_SECONDS if seconds is None else arguments.seconds(seconds))
 
     def restart(self, yaml: str | None = None, **properties: object) -> None:
         """Stop the application if it runs, and start it again; returns when it is up.
@@ -216,7 +217,7 @@ class SpringService(Service):
         if self._kept_log is not None and not self._home.closed:
             raise ServiceError("service.replaced", name=self.name)
         yaml = self._yaml if yaml is None else yaml
-        wanted = self._properties | properties
+        wanted = {**self._properties, **properties}
         self._springs.look(yaml, wanted)
         self._yaml, self._properties = yaml, wanted
 
@@ -232,10 +233,10 @@ class SpringService(Service):
 
     # -- the actuator -----------------------------------------------------------------------
 
-    def _ask(self, path: str, body: dict | None = None) -> object:
+    def _ask(self, path: str, body: dict | None = None) -> Any:
         return loopback.ask(self.port, path, body)
 
-    def get(self, path: str) -> object:
+    def get(self, path: str) -> Any:
         """Return what the application answers at ``path``, such as "/actuator/statistics".
 
         Returns:
@@ -246,7 +247,7 @@ class SpringService(Service):
         """
         return self._asked(path)
 
-    def _asked(self, path: str, body: dict | None = None) -> object:
+    def _asked(self, path: str, body: dict | None = None) -> Any:
         self._tell()
         if self._run.ended.is_set():
             state = say(f"service.state_{self._run.state}")
@@ -312,12 +313,12 @@ class SpringService(Service):
         )
 
 
-class SpringFleet(Fleet):
+class SpringFleet(Fleet[SpringService]):
     """Several instances of the application: a list of `SpringService`, also asked by name."""
 
-    def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Ask all to stop at once, give them ``seconds``, then kill who still runs."""
-        super().stop(arguments.seconds(seconds))
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask all to stop at once, give them ``seconds`` (None: 5 s), then kill who still runs."""
+        super().stop(STOP_SECONDS if seconds is None else arguments.seconds(seconds))
 
     def restart(self, yaml: str | None = None, **properties: object) -> None:
         """Stop all, and start them again side by side; see `SpringService.restart`."""
@@ -377,7 +378,8 @@ class Springs:
             return self._start_all(names, yaml, properties)
         except ServiceError:
             there = [self._services[one] for one in names if one in self._services]
-            log = "".join(one._run.said() for one in there)
+            # a name may still be that of a service that is no application
+            log = "".join(one._java.said() for one in there if isinstance(one, SpringService))
             if not log_diagnosis.damaged(log):
                 raise
         app.ensure(rabbit=rabbit, deep=True)
@@ -389,7 +391,7 @@ class Springs:
         made = self._services.take(
             names, lambda one: SpringService(one, self, yaml, dict(properties))
         )
-        fleet = SpringFleet([made] if len(names) == 1 else made)
+        fleet = SpringFleet([made] if isinstance(made, SpringService) else made)
         try:
             with ProgressLine() as telling:
                 for service in fleet:
@@ -398,14 +400,14 @@ class Springs:
             for service in fleet:
                 service.crash()
             raise
-        return made if len(names) == 1 else fleet
+        return made if isinstance(made, SpringService) else fleet
 
     def look(self, yaml: str | None, properties: Mapping[str, object]) -> None:
         """Print what Spring would pass over in silence.
 
         Raises BadInputError: the YAML cannot work, or wants a RabbitMQ that nobody has started.
         """
-        wanted = texts.read("" if yaml is None else yaml) | properties
+        wanted = {**texts.read("" if yaml is None else yaml), **properties}
         if texts.wants_rabbit(wanted) and not self._rabbit():
             raise BadInputError("spring.no_rabbit")
         if yaml is not None:

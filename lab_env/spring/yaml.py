@@ -75,8 +75,8 @@ def expected(properties: Mapping[str, object]) -> dict[str, str]:
     names = {}
     for function in re.split(r"[;\s]+", str(properties.get(DEFINITION) or "")):
         parts = [part for part in re.split(r"[|,]", function) if part]
-        known = [FUNCTIONS.get(part) for part in parts]
-        if not parts or None in known:
+        known = [FUNCTIONS[part] for part in parts if part in FUNCTIONS]
+        if not parts or len(known) < len(parts):
             continue
         whole = "".join(parts)
         if known[0][0]:

@@ -43,7 +43,7 @@ class Users:
         self._before = before
         running = [one for one in self._services if one.state == "running"]
         for one in running:
-            if one._reads(self._topic, self._clients()):
+            if one._reads(self._topic, _clients(before)):
                 self._readers.append(one)
             elif one._uses(self._topic):
                 self._others.append(one)
@@ -80,13 +80,14 @@ class Users:
             said.append(say("lab.topic_fewer", name=self._topic, **counts))
         return "\n".join(said)
 
-    def _clients(self) -> set[str]:
-        return {client for some in self._before.readers.values() for client in some}
-
 
 def is_of(client: str, service: str) -> bool:
     """Return whether a client id is one of a service with this name."""
     return client == service or client.startswith(f"{service}-")
+
+
+def _clients(before: "Before") -> set[str]:
+    return {client for some in before.readers.values() for client in some}
 
 
 def _names(services: "list[Service]") -> str:

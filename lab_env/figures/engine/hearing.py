@@ -47,9 +47,11 @@ class Hearing:
         self._waited += step
         if self._waited > (SILENT if self.since is not None else PENDING):
             self.is_silent = True
-            if self.since is None:
+            if self.since is None and asking is not None:
                 self.since = max(asking, self._begin)
 
     def silence(self, now: float) -> float:
         """Return for how long (s) Kafka has not answered, 0 if that is not worth a word."""
-        return max(now - self.since, 0.0) if self.is_silent else 0.0
+        if self.since is None or not self.is_silent:
+            return 0.0
+        return max(now - self.since, 0.0)

@@ -7,9 +7,10 @@ import threading
 import time
 from base64 import b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,9 +20,13 @@ from lab_env.ground.errors import BadInputError, ClosedError
 from lab_env.messages import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.font_manager import FontProperties
+
     from lab_env.ground.journal import Journal
     from lab_env.ground.reports import Reports
-    from lab_env.observation.observer import Observer
+    from lab_env.observation.sample import Sample
 
 PERIOD = 0.22  # seconds between frames of one picture, at the least
 SPARING = 0.5  # the same while something is measured, which the drawing would take from
@@ -36,6 +41,20 @@ STOP_SECONDS = 0.9
 SPEAK_PERIOD = 2.0  # seconds between sentences for a screen reader
 BEAT = 3.0  # seconds after which the page hears that a picture lives, though nothing has changed
 SWITCH = 0.0005  # seconds that a cell which spins may keep the interpreter from the drawing
+
+
+Picture = TypeVar("Picture", bound="LiveFigure")
+
+
+class SampleSource(Protocol):
+    """What a stage asks of an observer."""
+
+    @property
+    def samples(self) -> "Sequence[Sample]":
+        """All that were taken."""
+
+    def after(self, count: int) -> "Sequence[Sample]":
+        """Return the samples after the first ``count``."""
 
 
 class Stage:
@@ -53,7 +72,7 @@ class Stage:
 
     def __init__(
         self,
-        observer: "Observer",
+        observer: SampleSource,
         reports: "Reports",
         journal: "Journal",
         pause_after: float = 60.0,
@@ -77,7 +96,7 @@ class Stage:
         """The pictures that are alive."""
         return [figure for figure in self._figures if figure.alive]
 
-    def add(self, figure: "LiveFigure") -> "LiveFigure":
+    def add(self, figure: Picture) -> Picture:
         """Show a picture below the running cell and keep it alive; return it with a first frame.
 
         One of the same kind and arguments stops: a cell that is run again replaces its picture.
@@ -205,7 +224,7 @@ class LiveFigure:
         self.error: Exception | None = None
         self._stage = stage
         self._encoder = Encoder()
-        self._figure: Figure | None = None
+        self._canvas: FigureCanvasAgg | None = None
         self._handle: Any = None
         self._voice: Any = None
         self._beats = 0
@@ -269,7 +288,17 @@ class LiveFigure:
         return True
 
     def layout(self, now: float) -> Any:
-        """Return what the background depends on; when it differs, `lay` is called."""
+        """Bring in order what `lay` and `move` rely on; return all that the background depends on.
+
+        Called with every frame, before either of them: a subclass may fit its axes here. When what
+        is returned differs from the last time, `lay` is called.
+
+        Args:
+            now: s, lab's clock.
+
+        Returns:
+            What can be compared with ``==``, and holds nothing that changes from frame to frame.
+        """
         return None
 
     def lay(self, now: float) -> None:
@@ -290,12 +319,12 @@ class LiveFigure:
             if len(self._widths) > 2000:
                 self._widths.clear()
             font = self.font(size, weight)
-            renderer = self._figure.canvas.get_renderer()
+            renderer = self._open_canvas.get_renderer()
             width, _, _ = renderer.get_text_width_height_descent(text, font, False)
             self._widths[key] = width / self._figure.dpi * 100
         return self._widths[key]
 
-    def font(self, size: float, weight: str = "normal"):
+    def font(self, size: float, weight: str = "normal") -> "FontProperties":
         """Return the house font, at a size in points that grows with the picture's scale."""
         from matplotlib.font_manager import FontProperties
 
@@ -305,16 +334,28 @@ class LiveFigure:
 
     # -- drawing and sending, in the drawing thread -------------------------------------------
 
+    @property
+    def _open_canvas(self) -> FigureCanvasAgg:
+        """What it is drawn on, from `build` to its end."""
+        if self._canvas is None:
+            raise RuntimeError("a picture draws from its first frame to its last")
+        return self._canvas
+
+    @property
+    def _figure(self) -> Figure:
+        """What its artists belong to, from `build` to its end."""
+        return self._open_canvas.figure
+
     def _frame(self, fineness: float, *, quick: bool = False, last: bool = False) -> int:
         """Draw a frame if there is news, send it if it looks new, return the bytes it cost."""
         fineness *= self.detail
         try:
             now = self._stage.journal.now()
-            if self._figure is None:
-                self._figure = Figure((WIDTH / 100, HEIGHT / 100), facecolor="white")
-                FigureCanvasAgg(self._figure)
-                self._figure.set_dpi(100 * fineness)
-                self.build(self._figure)
+            if self._canvas is None:
+                figure = Figure((WIDTH / 100, HEIGHT / 100), facecolor="white")
+                self._canvas = FigureCanvasAgg(figure)
+                figure.set_dpi(100 * fineness)
+                self.build(figure)
             if self.read(now):
                 self._changed = time.monotonic()
             quiet = time.monotonic() - self._changed
@@ -336,7 +377,7 @@ class LiveFigure:
             return 0
 
     def _draw(self, now: float, fineness: float) -> np.ndarray:
-        figure, canvas = self._figure, self._figure.canvas
+        figure, canvas = self._figure, self._open_canvas
         layout = self.layout(now), fineness
         if layout != self._layout:
             if figure.dpi != 100 * fineness:
@@ -399,9 +440,9 @@ class LiveFigure:
 
     def _end(self) -> None:
         self.paused = False
-        if self._figure is not None:
-            self._figure.set_canvas(None)  # its pixels; artists may still point at the figure
-        self._figure = self._background = self._sent = None
+        if self._canvas is not None:
+            FigureCanvasBase(self._figure)  # has no pixels; artists may still point at the figure
+        self._canvas = self._background = self._sent = None
         self._ended.set()
         self._drawn.set()
 

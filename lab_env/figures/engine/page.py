@@ -1,5 +1,9 @@
 """The base of every picture: axes in the house style, and words at places in units."""
 
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -19,11 +23,11 @@ class Page(LiveFigure):
 
     def __init__(self, stage: Stage, key: tuple, scale: float = 1.0):
         super().__init__(stage, key, scale)
-        self._fixed: list = []  # artists that `lay` makes anew
+        self._fixed: list[Artist] = []  # artists that `lay` makes anew
         self._texts: list[Text] = []  # a pool for names that move
         self._texts_used = 0
 
-    def axes(self, figure: Figure):
+    def axes(self, figure: Figure) -> Axes:
         """Return new axes in the house style; `set_position` says where they stand."""
         axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="none")
         for side, spine in axes.spines.items():
@@ -32,7 +36,7 @@ class Page(LiveFigure):
         axes.grid(False)
         return axes
 
-    def fix(self, artist) -> None:
+    def fix(self, artist: Artist) -> None:
         """Keep an artist until axes, ticks or marks are placed anew."""
         self._fixed.append(artist)
 
@@ -70,16 +74,19 @@ class Page(LiveFigure):
         *,
         weight: str = "normal",
         animated: bool = False,
-        **more: object,
+        **more: Any,
     ) -> Text:
         """Return a text at a place in units; names are never taken for mathematics."""
+        stands: dict[str, Any] = {"va": "center_baseline", "ha": "left"}
         return self._figure.text(
             x / WIDTH, y / HEIGHT, words,
             color=colour, fontproperties=self.font(size, weight), parse_math=False,
-            usetex=False, animated=animated, **({"va": "center_baseline", "ha": "left"} | more),
+            usetex=False, animated=animated, **(stands | more),
         )  # fmt: skip
 
-    def fix_text(self, size: float, colour: str, x: float, y: float, words: str, **more) -> None:
+    def fix_text(
+        self, size: float, colour: str, x: float, y: float, words: str, **more: Any
+    ) -> None:
         """Write a text that stays until axes, ticks or marks are placed anew."""
         self.fix(self.text(size, colour, x, y, words, **more))
 

@@ -16,7 +16,7 @@ ALIKE = 10  # levels of a channel: so near to a colour that is kept none is foun
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
-    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 # in every palette, the most needed first: a member that joins has its colour at once, however old

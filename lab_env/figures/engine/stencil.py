@@ -5,8 +5,10 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 
 from lab_env.figures.engine import style
+from lab_env.figures.engine.page import Page
 
 MOST_KEPT = 1000
 
@@ -20,8 +22,7 @@ class Stencils:
     def __init__(self) -> None:
         self._masks: dict[tuple, np.ndarray] = {}
         self._signs: dict[tuple, tuple[np.ndarray, float]] = {}
-        self._sheet: Figure | None = None
-        self._text = None
+        self._sheet: tuple[FigureCanvasAgg, Text] | None = None
 
     def mask(self, text: str, font: FontProperties, dpi: float) -> np.ndarray:
         """Return the mask of ``text``; at least one pixel wide."""
@@ -60,15 +61,16 @@ class Stencils:
 
     def _drawn(self, text: str, font: FontProperties, dpi: float) -> np.ndarray:
         if self._sheet is None:
-            self._sheet = Figure(facecolor="white")
-            FigureCanvasAgg(self._sheet)
-            self._text = self._sheet.text(0, 0.5, "", va="center_baseline", parse_math=False)
+            figure = Figure(facecolor="white")
+            canvas = FigureCanvasAgg(figure)
+            artist = figure.text(0, 0.5, "", va="center_baseline", parse_math=False)
+            self._sheet = canvas, artist
+        canvas, artist = self._sheet
         em = font.get_size_in_points() / 72
-        self._sheet.set_dpi(dpi)
-        self._sheet.set_size_inches(em * (len(text) * 1.2 + 2), em * 1.6)
-        self._text.set(text=text, fontproperties=font, color="black", position=(0.0, 0.5))
-        self._text.set_x(0.5 / (len(text) * 1.2 + 2))  # half an em: nothing is cut off at the left
-        canvas = self._sheet.canvas
+        canvas.figure.set_dpi(dpi)
+        canvas.figure.set_size_inches(em * (len(text) * 1.2 + 2), em * 1.6)
+        artist.set(text=text, fontproperties=font, color="black", position=(0.0, 0.5))
+        artist.set_x(0.5 / (len(text) * 1.2 + 2))  # half an em: nothing is cut off at the left
         canvas.draw()
         coverage = 255 - np.asarray(canvas.buffer_rgba())[:, :, 1]
         (inked,) = np.nonzero(coverage.any(axis=0))
@@ -193,7 +195,7 @@ class Words(Artist):
         context.restore()
 
 
-class Stamped:
+class Stamped(Page):
     """For a picture whose moving words are stamped; goes before `TimeFigure` among its bases.
 
     It calls `begin_words` when it is built, clears ``self._words`` with every frame, and draws it

@@ -138,15 +138,15 @@ def spread(wanted: Sequence[float], height: float, low: float, high: float) -> l
     height = min(height, (high - low) / len(wanted))
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     # neighbours that would touch become one block, which stands at the mean of their wishes
-    blocks: list[list[float]] = []  # [middle, count]
+    blocks: list[tuple[float, int]] = []  # (middle, count)
     for i in order:
-        blocks.append([_within(wanted[i], height, low, high), 1])
+        blocks.append((_within(wanted[i], height, low, high), 1))
         while len(blocks) > 1 and (
             blocks[-1][0] - blocks[-2][0] < (blocks[-1][1] + blocks[-2][1]) * height / 2 - 1e-9
         ):
             (first, n), (second, m) = blocks[-2], blocks[-1]
             blocks[-2:] = [
-                [_within((first * n + second * m) / (n + m), (n + m) * height, low, high), n + m]
+                (_within((first * n + second * m) / (n + m), (n + m) * height, low, high), n + m)
             ]
     middles = iter(
         middle + (k - (count - 1) / 2) * height for middle, count in blocks for k in range(count)

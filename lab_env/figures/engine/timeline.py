@@ -1,9 +1,11 @@
 """The base of pictures over time: panels on one time axis, marks, silence, names at line ends."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
@@ -36,7 +38,7 @@ class Panel:
     weight: float = 1.0
     label: str = ""
     grid: bool = True
-    axes: object = None
+    axes: Axes = field(init=False, repr=False, compare=False)  # made in `build`
     left: float = 0.0
     bottom: float = 0.0
     width: float = 1.0
@@ -164,7 +166,8 @@ class TimeFigure(Page):
         if not self.samples_matter or self._hearing.is_silent == self._silent:
             return False
         if not self._silent:
-            self._outages.append(Mark(self._hearing.since, "", marks.OUTAGE))
+            since = self._hearing.since
+            self._outages.append(Mark(time if since is None else since, "", marks.OUTAGE))
         elif time > self._outages[-1].time:
             self._outages[-1].end = time
         else:  # the answer was long on its way
@@ -177,7 +180,7 @@ class TimeFigure(Page):
 
     # -- laying out ---------------------------------------------------------------------------
 
-    def build(self, figure) -> None:
+    def build(self, figure: Figure) -> None:
         """Make the panels and what every frame uses again."""
         self._title = self.text(style.TITLE, style.INK, weight="bold", va="top")
         for panel in self.panels:
@@ -186,7 +189,15 @@ class TimeFigure(Page):
             axes.tick_params(which="minor", length=2)
 
     def layout(self, now: float) -> object:
-        """Return what the axes depend on."""
+        """Fit the window, the panels' scales and the room for names; return what axes depend on.
+
+        Args:
+            now: s, lab's clock.
+
+        Returns:
+            All that `lay` places: the window, scales and ticks, the room for names, whether there
+            is such a topic, marks and silences.
+        """
         self._window = scales.window(now - self.origin)
         self.scale_panels(now)
         widest = max((self.measure(name, style.NAME) for name in self.names()), default=0.0)
@@ -383,9 +394,14 @@ class TimeFigure(Page):
         """Return where a time stands, in units."""
         return self._x0 + (time - self.origin - self._window[0]) * self._x_unit
 
-    def line(self, panel: Panel, colour: str, **more: object) -> Line2D:
+    def line(self, panel: Panel, colour: str, **more: Any) -> Line2D:
         """Return a line in the house style that moves."""
-        style_of = {"lw": style.LINE * self.scale, "ls": "-", "marker": "", "zorder": 3}
+        style_of: dict[str, Any] = {
+            "lw": style.LINE * self.scale,
+            "ls": "-",
+            "marker": "",
+            "zorder": 3,
+        }
         (line,) = panel.axes.plot([], [], color=colour, animated=True, **(style_of | more))
         return line
 

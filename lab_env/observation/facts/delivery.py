@@ -93,11 +93,13 @@ class DeliveryLedger:
         """Take in a report, and return whether it belongs to this group and topic."""
         if "handled" not in row or row.get("topic", self._topic) != self._topic:
             return False
-        place = row.get("partition"), row.get("offset")
-        if row.get("group", self._group) != self._group or not all(type(p) is int for p in place):
+        partition, offset = row.get("partition"), row.get("offset")
+        if row.get("group", self._group) != self._group:
             return False
-        self._recent.append(place)
-        self._note(*place)
+        if type(partition) is not int or type(offset) is not int:
+            return False
+        self._recent.append((partition, offset))
+        self._note(partition, offset)
         self._moved = self._clock
         return True
 

@@ -181,7 +181,8 @@ class Leadership:
     def stretches(self, partition: int) -> Iterable[tuple[Spell, float]]:
         """Yield the spells of a partition, each with its end (the last ends at the edge)."""
         spells = self.spells[partition]
-        ends = [spell.begin for spell in spells[1:]] + [self.edge]
+        edge = 0.0 if self.edge is None else self.edge  # there is one wherever there are spells
+        ends = [*(spell.begin for spell in spells[1:]), edge]
         return zip(spells, ends, strict=True)
 
     def roles(self, partition: int, broker: int) -> Iterable[tuple[int, float, float]]:

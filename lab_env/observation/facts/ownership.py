@@ -123,7 +123,9 @@ class OwnershipHistory:
     def _take_back(self, time: float) -> None:
         """Let what was unknown end at ``time``; soon after the last answer it never was."""
         self.version += 1
-        if not self.is_unknown or time - self._heard > self._patience:
+        if not self.is_unknown or self._heard is None:
+            return
+        if time - self._heard > self._patience:
             return
         self.states.pop()
         self._go_on()
@@ -131,7 +133,7 @@ class OwnershipHistory:
     def _go_on(self) -> None:
         """Let the rebalance that a silence ended go on: it was the same all the time."""
         last = self.rebalances[-1] if self.rebalances else None
-        if last is not None and last is self._cut:
+        if last is not None and last is self._cut and last.end is not None:
             self.count -= 1
             self.seconds -= last.seconds(last.end)
             last.end = self._cut = None

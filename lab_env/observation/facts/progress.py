@@ -8,14 +8,14 @@ class PartitionProgress:
     """Whether a group gets on in one partition, from what the broker tells alone.
 
     Attributes:
-        stretches: [begin, end, state] in the order of time; no stretch where nothing is known.
+        stretches: [begin, end, state] in the order of time; None where nothing is known.
         waits: how many records wait.
         read: whether a member owns the partition.
         longest: seconds of the longest block so far.
     """
 
     def __init__(self) -> None:
-        self.stretches: list[list] = []
+        self.stretches: list[list | None] = []
         self.waits = 0
         self.read = True
         self.longest = 0.0
@@ -55,9 +55,10 @@ class PartitionProgress:
 
     def trim(self, before: float) -> None:
         """Forget stretches that ended before a time, but for the last."""
-        while len(self.stretches) > 1 and (
-            self.stretches[0] is None or self.stretches[0][1] < before
-        ):
+        while len(self.stretches) > 1:
+            first = self.stretches[0]
+            if first is not None and first[1] >= before:
+                return
             del self.stretches[0]
 
     def _put(self, time: float, state: str) -> None:
@@ -67,7 +68,8 @@ class PartitionProgress:
             return
         begin = time if last is None else last[1]
         if state == BLOCKED and last is not None:  # it has been since its last commit
-            begin = max(min(self._since, last[1]), last[0])
+            since = time if self._since is None else self._since
+            begin = max(min(since, last[1]), last[0])
             last[1] = begin
             if begin == last[0]:
                 self.stretches.pop()

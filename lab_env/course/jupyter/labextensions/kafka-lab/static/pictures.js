@@ -125,12 +125,12 @@
     }
   }
 
-  function show(running, scroller) {
+  function show(running, scroller, border) {
     // what runs, and above all what it prints, is in the rest of the window
     const outputs = running.querySelector('.jp-Cell-outputWrapper');
     const rect = running.getBoundingClientRect();
     const window_ = scroller.getBoundingClientRect();
-    const top = window_.top + pinned.border;
+    const top = window_.top + border;
     const below = rect.bottom - window_.bottom;
     const first = (outputs?.offsetHeight ? outputs : running).getBoundingClientRect().top;
     if (below > 0) scroller.scrollTop += Math.min(below, Math.max(first - top, 0));
@@ -157,17 +157,21 @@
     if (running !== null) letGo = false;
     if (pinned !== null && (!living.includes(pinned.area) || (running === null && letGo))) unpin();
     if (running === null && pinned !== null && over !== null && now - over.at < SETTLES && !letGo) {
-      if (over.cell.isConnected) show(over.cell, pinned.scroller);
+      if (over.cell.isConnected) show(over.cell, pinned.scroller, pinned.border);
     }
     if (running === null || now - ran.since < LATER) return;
     // the last one above what runs; a cell that shows a picture itself has it in sight
     const above = living.filter(
       (one) => notebook.contains(one) && one.compareDocumentPosition(running) & Node.DOCUMENT_POSITION_FOLLOWING && !running.contains(one),
     );
-    if (!above.length || living.some((one) => running.contains(one))) return unpin();
     const scroller = scrollerOf(notebook);
+    if (living.some((one) => running.contains(one))) {
+      unpin();
+      return show(running, scroller, 0); // it has brought its own
+    }
+    if (!above.length) return unpin();
     pin(above.at(-1), scroller, running);
-    if (pinned !== null) show(running, scroller);
+    if (pinned !== null) show(running, scroller, pinned.border);
   }
 
   function start() {
