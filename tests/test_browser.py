@@ -4,12 +4,14 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import browser
 import in_sight
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from conftest import javas, wait_until
 from lesson import NOTEBOOKS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -104,6 +106,17 @@ def student(jupyter, driver, profile, tmp_path):
     jupyter.end_kernels()
 
 
+def serious(page, *ours: str) -> list[str]:
+    """Return what axe-core finds in parts of a page that keeps somebody out, in words."""
+    found = Axe().run(page, context={"include": [[one] for one in ours]}).response
+    return [
+        f"{one['id']}: {one['help']}: {node['html'][:200]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
 def test_the_course_opens_at_lesson_00_and_asks_nothing(jupyter, student):
     title = load(jupyter.root / START)["cells"][0]["source"].split("\n")[0].removeprefix("# ")
     with student() as one:
@@ -149,8 +162,9 @@ def test_lesson_00_as_a_student_runs_it(jupyter, student):
         assert one.image(code["replay"]).count() == 0
         # who cannot see it hears what it shows, once
         sentence = one.output(code["picture"]).locator(".kafka-lab-picture")
-        assert sentence.get_attribute("aria-hidden") == "true"
-        assert "flights.departed" in image.get_attribute("alt")
+        expect(sentence).to_have_attribute("aria-hidden", "true")
+        expect(image).to_have_attribute("alt", re.compile("flights.departed"))
+        assert serious(one.page, ".jp-OutputArea-output", ".jp-MarkdownOutput") == []
 
 
 def test_a_picture_goes_on_while_nothing_runs_and_after_an_interrupt(jupyter, student):

@@ -33,6 +33,7 @@
     }`;
 
   const beats = new WeakMap(); // a cell's outputs -> {beat, at}
+  const described = new WeakSet(); // outputs whose images get their text
   let pinned = null; // {area, holder, scroller, border}
   let ran = null; // {cell, since}: who runs, and since when
   let over = null; // {cell, at}: who ran last, and when that was over
@@ -143,7 +144,12 @@
     for (const area of document.querySelectorAll('.jp-Notebook .jp-OutputArea:has(> .jp-OutputArea-child .kafka-lab-picture)')) {
       const isAlive = alive(area, now);
       tellStill(area, isAlive);
-      describe(area);
+      if (!described.has(area)) {
+        described.add(area);
+        describe(area);
+        // each frame is a new image
+        new MutationObserver(() => describe(area)).observe(area, { childList: true, subtree: true });
+      }
       if (isAlive) living.push(area);
     }
     const notebook = [...document.querySelectorAll('.jp-Notebook')].find((one) => one.offsetParent !== null);
