@@ -164,6 +164,29 @@ def test_what_the_lesson_says_is_so(lesson):
     assert lesson.value("kafka.KafkaProducer.DEFAULT_CONFIG['bootstrap_timeout_ms']") == 30_000
     assert not lesson.value("hasattr(kafka.errors, 'NoBrokersAvailable')")
 
+    # what answers a prediction says so
+    assert "No prediction: It was 0." in lesson.output(lesson.index("offset"))
+    this_year = lesson.value("written.year")
+    told = lesson.output(lesson.index("timestamp"))
+    assert f"It was timestamp: {this_year}, departed: 2013." in told
+    assert "No prediction: It was everything." in lesson.output(lesson.index("again"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "wrong", "told"),
+    [
+        ("offset", "1", "Otherwise: You said 1, and it was 0. 1: people count from 1."),
+        ("timestamp", "{'timestamp': 2013, 'departed': 2013}", "2013: the flight is of that year"),
+        ("again", "'nothing'", "You said nothing, and it was everything. Nothing: that would be"),
+    ],
+)
+def test_a_wrong_guess_is_told_what_it_would_mean(lesson, cell, wrong, told):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    assert told in lesson.output(lesson.index(cell))
+    surprised = lesson.execute('print(repr(check.surprises("00")))')
+    assert cell in surprised.split("What surprised you: ")[1]
+
 
 def test_the_stream_reaches_the_topic_and_reading_takes_nothing_away(lesson):
     sent = lesson.value("stream.sent")

@@ -19,7 +19,7 @@ MET = {
     "6 a program that ends has delivered what it sent": ("01", "kill", "without flush"),
     "8 save, then publish, is safe": ("01", "explain-two", "`try` and `except` do not help"),
     "9 a reply is as simple as with HTTP": ("01", "prediction-order", "prediction = 6"),
-    "10 reading a record removes it": ("02", "prediction-there", "prediction = 0"),
+    "10 reading a record removes it": ("02", "there", "None: that would be"),
     "12 any client can use Kafka's queues": ("02", "share-client", "KafkaShareConsumer"),
     "13 one group id on two instances: both get everything": ("03", "prediction-same", "60, "),
     "14 one group, and both got the record: a bug": ("03", "none", r"read\(\), read\(\)"),
