@@ -72,8 +72,8 @@ MET = {
         "silent-answer",
         '"returns": "The reader',
     ),
-    "44 more partitions are faster": ("09", "prediction-partitions", "prediction = 20"),
-    "45 acks=1 is much faster": ("09", "prediction-acks", '"piped": 3'),
+    "44 more partitions are faster": ("09", "partitions-answer", '"faster": "Partitions'),
+    "45 acks=1 is much faster": ("09", "acks-answer", '"piped": {"faster"'),
     "46 one raised limit lets a large record through": (
         "09",
         "check large_topic_hint",
