@@ -54,6 +54,17 @@ def test_the_neat_reader_got_what_came_before_and_had_to_be_killed(lesson):
 
 
 @pytest.mark.shares_a_lab
+def test_a_prediction_answers_back(lesson):
+    assert "It was never returns" in lesson.output(lesson.index("silent-answer"))
+    assert "of 7" in lesson.output(lesson.index("surprises"))
+    lesson.execute("prediction = 'returns'")
+    lesson.again(lesson.index("silent-answer"))
+    told = lesson.output(lesson.index("silent-answer"))
+    assert "You said returns, and it was never returns. The reader's position" in told
+    lesson.execute("prediction = ...")
+
+
+@pytest.mark.shares_a_lab
 def test_what_was_replayed_is_billed_once_and_nothing_is_lost(lesson):
     assert lesson.value("bills_of_cancelled") == 1
     assert lesson.value("len(still_lost)") == 0

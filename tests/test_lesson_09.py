@@ -71,6 +71,33 @@ def test_a_waiting_producer_feels_who_confirms_and_a_piped_one_hardly(lesson):
 
 
 @pytest.mark.shares_a_lab
+def test_a_prediction_answers_back(lesson):
+    assert "It was takes all" in lesson.output(lesson.index("kill-answer"))
+    assert "of 5" in lesson.output(lesson.index("surprises"))
+    lesson.execute("prediction, factor = 'up to 3 times', 12")
+    lesson.again(lesson.index("spread-answer"))
+    told = lesson.output(lesson.index("spread-answer"))
+    assert "You said up to 3 times, and it was more. Client and broker idle" in told
+    lesson.execute("prediction = ...")
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("ones", "others", "word"),
+    [
+        ([130, 140], [90, 100], "faster"),
+        ([90, 100], [130, 140], "slower"),
+        ([100, 140], [90, 110], "the same"),  # the ranges overlap
+        ([105, 110], [95, 100], "the same"),  # apart, and by less than a fifth
+    ],
+)
+def test_a_case_is_faster_only_by_more_than_the_spread(lesson, ones, others, word):
+    rows = [("a", rate) for rate in ones] + [("b", rate) for rate in others]
+    frame = f"pd.DataFrame({rows}, columns=['what', 'records_per_second'])"
+    assert lesson.value(f"compared({frame}, 'a', 'b')") == word
+
+
+@pytest.mark.shares_a_lab
 def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     told = lesson.told
     assert len(told) == 9
