@@ -14,20 +14,28 @@ def test_what_the_prose_claims_happens(lesson):
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     # eager takes all from all, cooperative and new what must move
-    taken = value("taken_by_join")  # more, when a busy machine makes a member late for its group
-    assert taken["eager"] >= 6
-    assert taken["static"] >= 6
+    taken = value("taken_by_join")
+    assert taken["eager"] == taken["static"] == 6
     assert taken["cooperative"] == taken["new"] == 1
+    told = lesson.output(lesson.index("taken-join"))
+    assert "It was eager: 6, cooperative: 1, static: 6, new: 1." in told
     by_restart = value("taken_by_restart")
     assert by_restart["static"] == 0
     assert by_restart["eager"] >= 4
     assert by_restart["cooperative"] <= 2
+    assert "It was eager: True, static: False." in lesson.output(lesson.index("restart-answer"))
+    # who closes says so, who dies does not, and a static member never does
+    told = lesson.output(lesson.index("leave-answer"))
+    assert "It was longer: killed, slowest close: static." in told
     # two clocks: all four were refused, and their records came again
     assert value("len(refusals(asleep))") == 4
     assert value("set(twice['kind']) == set(KINDS)") is True
+    assert "It was accepted: False, twice: True." in lesson.output(lesson.index("slow-answer"))
     assert "kicked out of the group" in lesson.output(lesson.index("slow-text"))
+    assert "leaving group" in lesson.output(lesson.index("slow-log"))
     # two kinds in one group
     assert "InconsistentGroupProtocolError" in lesson.output(lesson.index("mix"))
+    assert "It was range." in lesson.output(lesson.index("mix-answer"))
     assert "KafkaConfigurationError" in lesson.output(lesson.index("mix-both"))
 
 
@@ -62,6 +70,31 @@ def test_each_pause_comes_from_its_setting(lesson):
     assert lesson.value("all_pauses.shape[0]") == 24
     # every desk that was open has worked in every event
     assert not lesson.value("bool(all_pauses[['1', '2']].isna().any(axis=None))")
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("cell", "wrong", "hint"),
+    [
+        ("leave-answer", "{'longer': 'The same'}", "cannot say that it leaves"),
+        ("slow-answer", "{'accepted': True}", "not that it makes progress"),
+        ("restart-answer", "{'static': True}", "The broker knows the name of desk 3"),
+    ],
+)
+def test_a_wrong_prediction_is_told_what_it_means(lesson, cell, wrong, hint):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    answer = lesson.output(lesson.index(cell))
+    assert "≠ Otherwise" in answer
+    assert hint in answer
+
+
+@pytest.mark.shares_a_lab
+def test_the_end_asks_for_the_predictions_that_nobody_made(lesson):
+    asked = [cell.id for cell in lesson.client.cells if cell.id.startswith("prediction-")]
+    told = lesson.output(lesson.index("surprises"))
+    assert f"You foresaw 0 of {len(asked)}, and made no prediction for {len(asked)}." in told
+    assert all(one.removeprefix("prediction-") in told for one in asked)
 
 
 @pytest.mark.shares_a_lab

@@ -36,12 +36,12 @@ MET = {
         "check kept_evicted_hint",
         "Heartbeats go out by themselves",
     ),
-    "28 a rebalance moves only what it must": ("06", "prediction-join", '"eager": 1'),
-    "29 a group rolls to another assignor": ("06", "prediction-mix", "cooperative-sticky"),
+    "28 a rebalance moves only what it must": ("06", "taken-join", r"eager = \{1: "),
+    "29 a group rolls to another assignor": ("06", "mix-answer", r"\{\"cooperative-sticky\": "),
     "30 a dead process gives its partitions back at once": (
         "06",
-        "prediction-leave",
-        '"killed": 0.5',
+        "leave-answer",
+        r"longer = \{\"the same\": ",
     ),
     "32 the offset of the record just handled is committed": (
         "07",
