@@ -42,6 +42,9 @@ def test_a_record_has_an_address_and_lies_on_the_disk(lesson):
 def test_keys_place_records_and_keep_their_order(lesson):
     value = lesson.value
     times = 1 + lesson.twice  # that the cell has run
+    assert "It was 100." in lesson.output(lesson.index("keys"))
+    assert "It was True." in lesson.output(lesson.index("by-airport"))
+    assert "It was 6." in lesson.output(lesson.index("null"))
     assert value(f"len(records) == int(right.sum()) == {times} * len(flown)") is True
     # the airport as key: landed before it departed, while each partition is in order
     assert 20 < value("len(wrong)") < value("len(whole)")
@@ -74,7 +77,7 @@ def test_partitions_are_added_and_never_taken_away_and_a_typo_makes_a_topic(less
     shrink = lesson.output(lesson.index("shrink"))
     assert "InvalidPartitionsError" in shrink.strip().splitlines()[-1]
     assert "would not be an increase" in shrink
-    assert "happened: nothing of the kind" in lesson.output(lesson.index("typo"))
+    assert "It was no error." in lesson.output(lesson.index("typo"))
     assert "departd: True" in lesson.output(lesson.index("typo-topic"))
     assert value("partitions(typo)") == 1
     assert value("partitions(topic)") == 6
@@ -85,7 +88,7 @@ def test_retention_deletes_and_compaction_keeps_the_latest(lesson):
     value = lesson.value
     first = int(lesson.output(lesson.index("retention")).split(" at first")[0].split()[-1])
     assert 0 < first <= value("len(day)")  # on a busy machine some may have gone by then
-    assert "happened 0" in lesson.output(lesson.index("retention"))
+    assert "It was 0." in lesson.output(lesson.index("retention"))
     assert value("0 < oldest == end") is True
     assert value("before == len(legs)") is True  # the active segment is not compacted
     assert value("on_broker == last_leg") is True
@@ -99,6 +102,31 @@ def test_retention_deletes_and_compaction_keeps_the_latest(lesson):
         "        print(type(error).__name__)\n"
     )
     assert "InvalidRecordError" in refused
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("cell", "wrong", "hint"),
+    [
+        ("log-read", "0", "Reading takes nothing away"),
+        ("disk-files", "1", "until the file has reached segment_bytes"),
+        ("typo", "'An error at once.'", "cannot know that the name is a mistake"),
+    ],
+)
+def test_a_wrong_prediction_is_told_what_it_means(lesson, cell, wrong, hint):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    answer = lesson.output(lesson.index(cell))
+    assert "≠ Otherwise" in answer
+    assert hint in answer
+
+
+@pytest.mark.shares_a_lab
+def test_the_end_asks_for_the_predictions_that_nobody_made(lesson):
+    asked = [cell.id for cell in lesson.client.cells if cell.id.startswith("prediction-")]
+    told = lesson.output(lesson.index("surprises"))
+    assert f"You foresaw 0 of {len(asked)}, and made no prediction for {len(asked)}." in told
+    assert all(one.removeprefix("prediction-") in told for one in asked)
 
 
 @pytest.mark.shares_a_lab

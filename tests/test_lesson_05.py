@@ -19,7 +19,8 @@ def test_what_the_prose_claims_happens(lesson):
     assert value("sum(polls)") == 0
     assert value("got") == value("end") > 3000
     # one owns all; six at the most work; the seventh is idle, and takes over
-    assert "happened 6" in lesson.output(lesson.index("one"))
+    assert "It was 6." in lesson.output(lesson.index("one-answer"))
+    assert "It was 6." in lesson.output(lesson.index("more-table"))
     assert value("idle") == ["gate-7"]
     assert value("shares") == {f"gate-{n + 2}": f"L{n}" for n in range(6)}
     # two groups, each with all partitions and all records
@@ -46,16 +47,17 @@ def test_the_coordinator_and_the_generation(lesson):
     assert value("sorted(grown)") == value("sorted({home_of(gates), home_of(board)})")
     assert value("home_of('hello world')") == 1_794_106_052 % 4  # as Java's hashCode() has it
     assert value("int(generations.index.max())") >= 5
+    assert "It was 5 or more." in lesson.output(lesson.index("generation-answer"))
     assert value("bool(generations['began'].is_monotonic_increasing)") is True
 
 
 @pytest.mark.shares_a_lab
-def test_the_assignments_that_can_be_foretold(lesson):
+def test_the_assignments_that_can_be_predicted(lesson):
     value = lesson.value
     assert value("by_roundrobin") == {"desk-1": "D0 D2 L1", "desk-2": "D1 L0 L2"}
     assert value("by_range") == {"desk-1": "D0 D1 L0 L1", "desk-2": "D2 L2"}
     moves = lesson.output(lesson.index("moves-sticky"))
-    assert "happened {'range': 4, 'sticky': 2, 'cooperative-sticky': 2}" in moves
+    assert "It was range: 4, sticky: 2, cooperative-sticky: 2." in moves
 
 
 @pytest.mark.shares_a_lab
@@ -63,6 +65,33 @@ def test_two_threads_at_one_consumer_lose_records_without_a_word(lesson):
     assert lesson.value("errors") == 0
     assert lesson.value("len(committed - done)") > 0
     assert lesson.value("overtaken") > 0
+    answer = lesson.output(lesson.index("threads-answer"))
+    assert "It was lost: True, overtaken: True, errors: False." in answer
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("cell", "wrong", "hint"),
+    [
+        ("more-table", "7", "A partition has one owner"),
+        ("generation-answer", "'4'", "A member that goes"),
+        ("threads-answer", "{'errors': True}", "does not notice"),
+    ],
+)
+def test_a_wrong_prediction_is_told_what_it_means(lesson, cell, wrong, hint):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    answer = lesson.output(lesson.index(cell))
+    assert "≠ Otherwise" in answer
+    assert hint in answer
+
+
+@pytest.mark.shares_a_lab
+def test_the_end_asks_for_the_predictions_that_nobody_made(lesson):
+    asked = [cell.id for cell in lesson.client.cells if cell.id.startswith("prediction-")]
+    told = lesson.output(lesson.index("surprises"))
+    assert f"You foresaw 0 of {len(asked)}, and made no prediction for {len(asked)}." in told
+    assert all(one.removeprefix("prediction-") in told for one in asked)
 
 
 @pytest.mark.shares_a_lab
