@@ -81,8 +81,8 @@ MET = {
     ),
     "48 min.insync.replicas does not concern acks=1": (
         "10",
-        "prediction-visible",
-        "prediction_read = 40",
+        "visible-now",
+        '40: "40 were acknowledged',
     ),
     "49 min.insync.replicas above the replicas refuses all writes": (
         "10",
