@@ -92,15 +92,15 @@ MET = {
     "50 too few replicas are an error at once": ("10", "explain-errors", "NotEnoughReplicas"),
     "52 @EnableBinding and @StreamListener make it listen": (
         "11",
-        "prediction-program",
-        '"@EnableBinding", "@StreamListener"',
+        "predict-program",
+        "`@EnableBinding` and `@StreamListener`",
     ),
     "53 bindings are called input and output": (
         "11",
-        "prediction-output",
-        'prediction = "flights.departed"',
+        "where-output",
+        r'\{"flights.departed": ',
     ),
-    "54 dead letters are on": ("11", "prediction-cancelled", '"dead letters"'),
+    "54 dead letters are on": ("11", "cancelled", r"\{2: .*dead letters"),
     "56 who reaches the bootstrap server is connected": (
         "12",
         "try-wrong",
