@@ -124,11 +124,11 @@ MET = {
     ),
     "62 the private address of EC2 serves a laptop": (
         "14",
-        "prediction-advertised",
-        '"connects": True, "sends": True',
+        "try-private",
+        r'"sends": \{True: ',
     ),
-    "64 docker compose up deploys to ECS": ("14", "prediction-compose", 'prediction = "yes"'),
-    "65 MSK can be reached from home": ("14", "prediction-msk", '"from home": True'),
+    "64 docker compose up deploys to ECS": ("14", "compose-answer", r"\{True: "),
+    "65 MSK can be reached from home": ("14", "reach-msk", r'"from home": \{True: '),
 }
 
 
