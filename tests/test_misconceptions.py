@@ -116,11 +116,11 @@ MET = {
         "down",
         r'\{"healthy": ',
     ),
-    "60 consumers are scaled by their CPU": ("13", "prediction-cpu", '"by CPU": "adds boards"'),
+    "60 consumers are scaled by their CPU": ("13", "cpu-foreseen", '"by CPU": .*adds boards"'),
     "61 an emptyDir is memory, and harmless": (
         "13",
-        "prediction-disk",
-        '"in memory": True.*"emptyDir": 5000',
+        "disk-foreseen",
+        r'"in memory": \{True.*\n.*"emptyDir": \{5000',
     ),
     "62 the private address of EC2 serves a laptop": (
         "14",
