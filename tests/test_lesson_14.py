@@ -5,6 +5,7 @@ import re
 
 import pytest
 from conftest import wait_until
+from foreseen import asked
 from lesson import NOTEBOOKS, some
 
 NUMBER = "14"
@@ -65,7 +66,8 @@ def test_what_the_prose_claims_happens(lesson):
         assert "✗" in lesson.output(exercise.check)
     out = {cell.id: lesson.output(lesson.index(cell.id)) for cell in lesson.client.cells}
     # moto accepts what AWS refuses, and answers truthfully when it is asked
-    assert "happened: i-" in out["typo"]
+    assert re.search(r"\bi-\w+ t9\.enormous", out["typo"])
+    assert "It was an instance." in out["typo"]
     assert "InvalidAMIID.NotFound" in out["ask-first"]
     assert "InvalidKeyPair.NotFound" in out["no-key"]
     # in the smallest type the broker does not fit, t3.small is the first with room
@@ -83,6 +85,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert lesson.value("same") == {"Private": True, "Public": False}
     # Compose and ECS
     assert "ParamValidationError" in out["compose-to-ecs"]
+    assert "It was False." in out["compose-answer"]
     for word in ("build", "depends_on", "environment"):
         assert word in out["compose-to-ecs"]
     assert "'runningCount': 0" in out["service-state"]
@@ -96,6 +99,13 @@ def test_what_the_prose_claims_happens(lesson):
         assert "Empty DataFrame" in out[cell]
     for kind in ("service", "cluster", "instance", "volume", "security group", "key pair", "role"):
         assert f"deleted: {kind}" in out["clean-up"]
+
+
+@pytest.mark.shares_a_lab
+def test_each_prediction_answers_a_wrong_guess_with_what_it_would_mean(lesson):
+    ended = lesson.output(lesson.index("surprises"))
+    assert "You foresaw 0 of 5, and made no prediction for 5." in ended
+    assert asked(lesson) == ["typo", "advertised", "stop", "compose", "msk"]
 
 
 @pytest.mark.shares_a_lab
