@@ -21,7 +21,7 @@ MET = {
     "9 a reply is as simple as with HTTP": ("01", "prediction-order", "prediction = 6"),
     "10 reading a record removes it": ("02", "there", "None: that would be"),
     "12 any client can use Kafka's queues": ("02", "share-client", "KafkaShareConsumer"),
-    "13 one group id on two instances: both get everything": ("03", "prediction-same", "60, "),
+    "13 one group id on two instances: both get everything": ("03", "same", "60 each: that"),
     "14 one group, and both got the record: a bug": ("03", "none", r"read\(\), read\(\)"),
     "16 a topic is ordered": ("04", "prediction-order", "prediction = 0"),
     "17 a key keeps its partition for ever": ("04", "prediction-grow", "prediction = 0"),
