@@ -4,6 +4,16 @@ import pytest
 from lesson import open_lesson, some
 
 NUMBER = "01"
+# the cells that answer a prediction, and what happens on every machine
+ANSWERS = {
+    "call-down-count": "slow",
+    "by-order": "0",
+    "ask-and-wait": "a second",
+    "late-reply": "False",
+    "send-ten": "0",
+    "kill-arrived": "without flush: 0, with flush: 10",
+    "crash-between-count": "stored: 3, announced: 2",
+}
 
 
 @pytest.mark.shares_a_lab
@@ -33,6 +43,28 @@ def test_what_the_prose_claims_happens(lesson):
     assert value("arrived") == {"without flush": 0, "with flush": 10}
     assert (value("len(stored)"), value("len(told)")) == (3, 2)
     assert value("told == stored[:2]") is True
+    # what answers a prediction says so
+    for cell, was in ANSWERS.items():
+        told = lesson.output(lesson.index(cell))
+        assert f"No prediction: It was {was}." in told, (cell, told)
+    assert "and made no prediction for 8" in lesson.output(lesson.index("surprises"))
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("cell", "wrong", "told"),
+    [
+        ("call-slow-rate", "round(rate, 1)", "As before: that would be so if operations"),
+        ("call-down-count", "'dead'", "You said dead, and it was slow. Dead: so it is with"),
+        ("by-order", "6", "You said 6, and it was 0. 6: that would be so if replies"),
+        ("kill-arrived", "{'without flush': 10, 'with flush': 10}", "Foreseen (with flush): 10."),
+        ("crash-between-count", "{'announced': 3}", "3: that would be one transaction"),
+    ],
+)
+def test_a_wrong_guess_is_told_what_it_would_mean(lesson, cell, wrong, told):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    assert told in lesson.output(lesson.index(cell))
 
 
 @pytest.mark.shares_a_lab

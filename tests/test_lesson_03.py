@@ -7,6 +7,16 @@ from lab_env import flights
 
 NUMBER = "03"
 EACH_CELL_TWICE = True
+# the cells that answer a prediction, and what happens on every machine (None: all of the morning)
+ANSWERS = {
+    "each": None,
+    "copies": None,
+    "slow-behind": "operations: False, board: False, baggage: True, statistics: False",
+    "late-percent": "noise: 100, radio: 0",
+    "again-count": "noise: 20, radio: 20",
+    "same": "30",
+    "none": "all, all, all, none",
+}
 
 
 @pytest.mark.shares_a_lab
@@ -42,10 +52,36 @@ def test_what_the_prose_claims_happens(lesson):
     assert sum(shown.values()) == 60
     assert value("sorted(sum(shares(screens).values(), []))") in ([], [0, 1, 2, 3, 4, 5])
     # no group: everything, every time, and no trace
-    again = 0 if lesson.twice else value("held")  # its first reading commits
-    assert value("happened") == [value("held")] * 2 + [again, 0]
+    assert value("happened") == [value("held")] * 3 + [0]
     assert value("reader in known") is True
-    assert value("len([name for name in known if name.startswith('reader')])") == 1
+    readers = value("len([name for name in known if name.startswith('reader')])")
+    assert readers == (2 if lesson.twice else 1)
+    # what answers a prediction says so
+    for cell, was in ANSWERS.items():
+        was = was if isinstance(was, str) else value("morning")
+        told = lesson.output(lesson.index(cell))
+        assert lesson.twice or f"No prediction: It was {was}." in told, (cell, told)
+    assert "and made no prediction for 7" in lesson.output(lesson.index("surprises"))
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize(
+    ("cell", "wrong", "told"),
+    [
+        ("copies", "3 * morning", "as with a queue for each reader"),
+        (
+            "slow-behind",
+            "dict.fromkeys(['operations', *reactions], True)",
+            "Otherwise (operations): You said True, and it was False. That would be a call",
+        ),
+        ("late-percent", "{'noise': 0, 'radio': 0}", "that would be a call, or a queue"),
+        ("again-count", "{'noise': len(everything) + 20}", "that would be a new group"),
+    ],
+)
+def test_a_wrong_guess_is_told_what_it_would_mean(lesson, cell, wrong, told):
+    lesson.execute(f"prediction = {wrong}")
+    lesson.again(lesson.index(cell))
+    assert told in lesson.output(lesson.index(cell))
 
 
 def test_no_day_of_the_year_was_worse():
