@@ -1,6 +1,7 @@
 """The style of a lesson as rules: each yields what breaks it, with the cell and what to do."""
 
 import ast
+import contextlib
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -199,6 +200,74 @@ def closes_with_a_summary(notebook: NotebookNode, path: Path) -> Broken:
     last = cell.source.strip().splitlines()[-1]
     if not following and (last.startswith("|") or LINK.search(last)):
         yield f"cell {index}: its last line says in plain text what comes next"
+
+
+@rule
+def asks_before_it_answers(notebook: NotebookNode, path: Path) -> Broken:
+    """A prediction is empty, has an answer that knows a typical wrong guess, and is summed up."""
+    answers: dict[str, list[str]] = {}
+    last = None
+    for index, cell in _cells(notebook, "code"):
+        for call in _calls(cell.source):
+            name = ast.unparse(call.func)
+            if name == "check.foreseen":
+                answers[ast.literal_eval(call.args[0])] = _meanings(call, notebook)
+            last = index if name == "check.surprises" else last
+    asked = [c for _, c in _cells(notebook, "code") if c.get("id", "").startswith("prediction")]
+    for cell in asked:
+        if not _is_empty(cell.source):
+            yield f"{cell.id}: a prediction is empty, `...`, until the student fills it"
+        question = f"{path.name[:2]} {cell.id.removeprefix('prediction-')}"
+        if question not in answers:
+            yield f'{cell.id}: no cell answers it: check.foreseen("{question}", ...)'
+        elif not answers.pop(question):
+            yield f"{cell.id}: the answer has no sentence for a typical wrong guess"
+    yield from (f"no prediction for the answer {one!r}" for one in answers)
+    if asked and last is None:
+        yield f'no cell sums the predictions up: check.surprises("{path.name[:2]}")'
+
+
+def _calls(source: str) -> Iterator[ast.Call]:
+    try:
+        yield from (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    except SyntaxError:
+        return  # another rule says so
+
+
+def _meanings(call: ast.Call, notebook: NotebookNode) -> list[str]:
+    """Return the sentences for wrong guesses in a call, or in the variables that it names."""
+    if len(call.args) < 4:
+        return []
+    named = {node.id for node in ast.walk(call.args[3]) if isinstance(node, ast.Name)}
+    trees = [call.args[3]]
+    for _, cell in _cells(notebook, "code"):
+        with contextlib.suppress(SyntaxError):
+            trees += [
+                node.value
+                for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, ast.Assign)
+                and any(ast.unparse(one).partition("[")[0] in named for one in node.targets)
+            ]
+    texts = [
+        node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
+    ]
+    return [text for text in texts if isinstance(text, str) and text.count(" ") > 3]
+
+
+def _is_empty(source: str) -> bool:
+    """Return whether a prediction's cell gives nothing away: its values are ``...`` alone."""
+    values = [
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        and any(ast.unparse(one).startswith("prediction") for one in node.targets)
+    ]
+    parts = [
+        part
+        for value in values
+        for part in (value.values if isinstance(value, ast.Dict) else [value])
+    ]
+    return bool(parts) and all(isinstance(p, ast.Constant) and p.value is ... for p in parts)
 
 
 def _cells(notebook: NotebookNode, kind: str) -> Iterator[tuple[int, NotebookNode]]:

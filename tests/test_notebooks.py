@@ -193,6 +193,22 @@ def drop(start, stop=None):
     return lambda notebook: notebook.cells.__delitem__(slice(start, stop or start + 1))
 
 
+ANSWER = 'check.foreseen("01 three", prediction, 20, {60: "Sixty would be a copy for each."})'
+
+
+def asks(notebook, prediction, answer=ANSWER):
+    """Make the first two code cells a prediction and its answer."""
+    first, second = [cell for cell in notebook.cells if cell.cell_type == "code"][:2]
+    first.id, first.source, second.source = "prediction-three", prediction, answer
+
+
+def test_a_lesson_that_asks_answers_and_sums_up_breaks_no_rule(tmp_path):
+    notebook = good_lesson()
+    asks(notebook, 'prediction = {"lost": ..., "twice": ...}  # commands')
+    broken = notebook_rules.broken(write(notebook, tmp_path))
+    assert [one for one in broken if "sums the predictions up" not in one] == []
+
+
 BREACHES = {
     "twice the same id": (same_id, "is_valid: cell 2"),
     "an output": (output, "has_no_outputs: cell 2"),
@@ -283,6 +299,26 @@ BREACHES = {
     "a link to a lesson that is not the next": (
         replaced(13, "nothing yet", "[back](01_good.ipynb)"),
         "closes_with_a_summary: cell 13: links to lessons",
+    ),
+    "a prediction that is filled in": (
+        lambda n: asks(n, "prediction = 60"),
+        "asks_before_it_answers: prediction-three: a prediction is empty",
+    ),
+    "a prediction that nobody answers": (
+        lambda n: asks(n, "prediction = ...", "print(20)"),
+        "asks_before_it_answers: prediction-three: no cell answers it",
+    ),
+    "an answer that knows no wrong guess": (
+        lambda n: asks(n, "prediction = ...", 'check.foreseen("01 three", prediction, 20)'),
+        "asks_before_it_answers: prediction-three: the answer has no sentence",
+    ),
+    "an answer without a prediction": (
+        source(4, 'check.foreseen("01 four", 1, 20, {60: "Sixty would be a copy for each."})'),
+        "asks_before_it_answers: no prediction for the answer '01 four'",
+    ),
+    "predictions that nobody sums up": (
+        lambda n: asks(n, "prediction = ..."),
+        "asks_before_it_answers: no cell sums the predictions up",
     ),
     "code at the end": (lambda n: n.cells.append(code("1")), "closes_with_a_summary: cell 14"),
     "nothing about what comes next": (
