@@ -14,43 +14,55 @@ class FirstQuestion:
     """
 
     def __init__(self):
-        self._client, self._errors = None, []
+        self._answers: list[Exception] = []  # to the question itself
+        self._ends: list[Exception] = []  # of connections that came to no question
+        self._connections, self._logs_in = [], False
 
     def client(self, **configs: object):
         """Make the network part of a client, as its setting ``kafka_client`` asks for it."""
         from kafka.net.compat import KafkaNetClient
 
-        self._client = KafkaNetClient(**configs)
-        cluster = self._client.cluster
+        client = KafkaNetClient(**configs)
+        self._logs_in = str(configs.get("security_protocol", "")).startswith("SASL")
+        cluster, manager = client.cluster, client._manager
         usual = cluster.failed_update
 
         def failed(error: Exception) -> None:
-            self._errors.append(error)
+            self._answers.append(error)
             usual(error)
 
         cluster.failed_update = failed
-        return self._client
+        connects = manager.get_connection
+
+        def connecting(*args: object, **kwargs: object) -> object:
+            connection = connects(*args, **kwargs)
+            if connection not in self._connections:  # a login that is refused is told to it alone
+                self._connections.append(connection)
+                connection.init_future.add_errback(self._ends.append)
+            return connection
+
+        manager.get_connection = connecting
+        return client
 
     @property
     def refusal(self) -> str | None:
         """Kafka's reason, if the last answer was a refusal."""
-        return refusal(self._errors[-1], besides=LOGIN_ERRORS) if self._errors else None
+        return refusal(self._answers[-1], besides=LOGIN_ERRORS) if self._answers else None
 
     @property
     def login_refused(self) -> bool:
-        """Whether a broker has said no to the login."""
-        errors = list(self._errors)
-        if self._client is not None:
-            errors += self._client._manager._auth_failures.values()
-        return any(is_login_error(error) for error in errors)
+        """Whether a broker has said no to the login; some only close the connection instead."""
+        errors = [*self._answers, *self._ends]
+        return any(map(is_login_error, errors)) or (self._logs_in and self.hung_up)
 
     @property
     def hung_up(self) -> bool:
         """Whether a Kafka has told its version, and then closed the connection."""
         from kafka.errors import KafkaConnectionError
 
-        known = self._client is not None and self._client._manager.broker_version is not None
-        return known and bool(self._errors) and isinstance(self._errors[-1], KafkaConnectionError)
+        known = any(one.broker_version_data is not None for one in self._connections)
+        last = (self._answers or self._ends)[-1:]
+        return known and any(isinstance(error, KafkaConnectionError) for error in last)
 
 
 def is_login_error(error: Exception) -> bool:
