@@ -56,7 +56,7 @@ def test_the_assignments_that_can_be_predicted(lesson):
     value = lesson.value
     assert value("by_roundrobin") == {"desk-1": "D0 D2 L1", "desk-2": "D1 L0 L2"}
     assert value("by_range") == {"desk-1": "D0 D1 L0 L1", "desk-2": "D2 L2"}
-    moves = lesson.output(lesson.index("moves-sticky"))
+    moves = lesson.output(lesson.index("moves-answer"))
     assert "It was range: 4, sticky: 2, cooperative-sticky: 2." in moves
 
 
