@@ -253,8 +253,8 @@ class Surprises:
         lists = "".join(
             f"<div>{html.escape(head)}</div><ul>"
             + "".join(
-                f'<li><a href="#cell-id=prediction-{one.question}">{one.question}</a>: '
-                + html.escape(" ".join(f"{p.name} {p.said}".strip() for p in one.parts))
+                f'<li><a href="#cell-id=prediction-{one.question}">{one.question}</a> '
+                + html.escape(_what_was(one))
                 + "</li>"
                 for one in ones
             )
@@ -266,6 +266,12 @@ class Surprises:
             f'line-height: 1.5; max-width: 60em"><div><b>{html.escape(self._sentence())}</b></div>'
             f"{lists}</div>"
         )
+
+
+def _what_was(answer: Foreseen) -> str:
+    """Return what a student said and what happened; nothing of parts without a prediction."""
+    said = [part for part in answer.parts if part.kind != NONE]
+    return " ".join(f"{part.name} {part.said}".strip() for part in said)
 
 
 def surprises(lesson: str) -> Surprises:
