@@ -10,8 +10,8 @@ from testbook import testbook
 from lab_env.course.lessons import exercises
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-# a frame a second: nobody looks, and a third of what a lesson computes would be frames
-FEW_FRAMES = "from lab_env.figures.engine import live as _live; _live.PERIOD = 1.0"
+# two frames a second: nobody looks, and a third of what a lesson computes would be frames
+FEW_FRAMES = "from lab_env.figures.engine import live as _live; _live.PERIOD = 0.5"
 SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute
 
 
