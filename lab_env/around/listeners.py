@@ -1,6 +1,5 @@
 """A Kafka that sends its clients where you say: to see what becomes of them if it is wrong."""
 
-import contextlib
 import weakref
 
 from lab_env.clusters.embedded import Embedded
@@ -8,7 +7,6 @@ from lab_env.clusters.first_question import FirstQuestion
 from lab_env.clusters.node import write_properties
 from lab_env.ground import arguments
 from lab_env.ground.errors import BadInputError, BrokerError
-from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.ground.refusals import refusal
 
 
@@ -60,27 +58,21 @@ def told_by(address: str, seconds: float = 5.0) -> list[str]:
         BrokerError: nobody answers at the address; or who answers there does not tell.
         BadInputError: the address or the deadline is none.
     """
-    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
     if not _is_place(address) or ":" not in address:
         raise BadInputError("listeners.bad_address", got=address)
     arguments.seconds(seconds)
     patience = {"bootstrap_timeout_ms": int(1000 * seconds)}
-    asked = FirstQuestion()
+    question = FirstQuestion()
     try:
-        with (
-            quiet_kafka(),
-            contextlib.closing(
-                KafkaAdminClient(bootstrap_servers=address, kafka_client=asked.client, **patience)
-            ) as admin,
-        ):
+        with question.asked(bootstrap_servers=address, **patience) as admin:
             # a question of the client's own would go where it was told, which may lead nowhere
             brokers = admin._manager.cluster.brokers()
     except (KafkaError, OSError) as error:
-        if why := asked.refusal or refusal(error):
+        if why := question.refusal or refusal(error):
             raise BrokerError("listeners.refused", address=address, why=why) from error
-        key = "listeners.hung_up" if asked.hung_up else "listeners.no_answer"
+        key = "listeners.hung_up" if question.hung_up else "listeners.no_answer"
         raise BrokerError(key, address=address, seconds=f"{seconds:g}") from error
     return [f"{one.host}:{one.port}" for one in brokers]
 

@@ -26,25 +26,18 @@ LESSONS = (
 )
 
 
+ANSWERS = ("foreseen", "surprises")  # to predictions: no checks, and as lessons call them
+
+
 class Checks:
     """Every check, by name; a lesson's module is imported when one of its checks is called.
 
     Two names are no checks: ``check.foreseen`` answers a prediction, ``check.surprises`` sums up.
     """
 
-    def foreseen(self, *args, **kwargs):
-        """Say of a prediction what was foreseen; see `lab_env.checks.predictions.foreseen`."""
-        from lab_env.checks import predictions
-
-        return predictions.foreseen(*args, **kwargs)
-
-    def surprises(self, lesson: str):
-        """Sum up a lesson's predictions; see `lab_env.checks.predictions.surprises`."""
-        from lab_env.checks import predictions
-
-        return predictions.surprises(lesson)
-
     def __getattr__(self, name: str):
+        if name in ANSWERS:
+            return getattr(import_module("lab_env.checks.predictions"), name)
         if not name.startswith("_"):
             for lesson in LESSONS:
                 found = getattr(import_module(f"lab_env.checks.{lesson}"), name, None)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from lab_env.checks import progress
+from lab_env.checks.result import boxed
 from lab_env.ground.errors import BadInputError
 from lab_env.messages import say
 
@@ -77,11 +78,7 @@ class Foreseen:
             f"{html.escape(part.because)}</div>"
             for part in self.parts
         )
-        colour = LOOKS[self.kind][1]
-        return (
-            f'<div role="status" style="border-left: 3px solid {colour}; padding: .2em .9em; '
-            f'line-height: 1.5; max-width: 60em">{rows}</div>'
-        )
+        return boxed(LOOKS[self.kind][1], rows)
 
 
 def foreseen(
@@ -261,11 +258,8 @@ class Surprises:
             + "</ul>"
             for head, ones in self._lists()
         )
-        return (
-            '<div role="status" style="border-left: 3px solid #5f5f5f; padding: .2em .9em; '
-            f'line-height: 1.5; max-width: 60em"><div><b>{html.escape(self._sentence())}</b></div>'
-            f"{lists}</div>"
-        )
+        head = f"<div><b>{html.escape(self._sentence())}</b></div>"
+        return boxed(LOOKS[NONE][1], head + lists)
 
 
 def _what_was(answer: Foreseen) -> str:

@@ -27,6 +27,8 @@ KINDS = {  # what fits: by the argument's name, or by its annotation
     int: lambda value: arguments.is_whole(value, 0),
     float: lambda value: arguments.is_number(value, 0),
 }
+LIGHT = "3px solid {colour}; padding: .2em .9em"
+BOLD = "6px solid {colour}; padding: .4em .9em; font-size: 1.05em"
 Given = ParamSpec("Given")
 SHORT = 80  # signs of a value in a sentence
 # a sign and a word besides the colour, for whoever cannot tell the colours apart
@@ -80,12 +82,22 @@ class Result:
             f"<div><b>{html.escape(name)}:</b> {html.escape(text)}</div>"
             for name, text in self._lines()
         )
-        return (
-            f'<div role="status" style="border-left: 6px solid {colour}; padding: .4em .9em; '
-            f'font-size: 1.05em; line-height: 1.5; max-width: 60em">'
-            f'<span style="float: left; margin-right: .5em; color: {colour}; font-weight: bold">'
-            f"{sign}</span>{rows}</div>"
-        )
+        mark = f"float: left; margin-right: .5em; color: {colour}; font-weight: bold"
+        return boxed(colour, f'<span style="{mark}">{sign}</span>{rows}', BOLD)
+
+
+def boxed(colour: str, page: str, look: str = LIGHT) -> str:
+    """Return HTML with a coloured edge, which a screen reader reads when it comes.
+
+    Args:
+        colour: of the edge.
+        page: what is inside.
+        look: LIGHT, or BOLD for what an exercise hears.
+    """
+    return (
+        f'<div role="status" style="border-left: {look.format(colour=colour)}; '
+        f'line-height: 1.5; max-width: 60em">{page}</div>'
+    )
 
 
 def passed(key: str, /, **values: object) -> Result:

@@ -168,19 +168,15 @@ def brokers_of(connection: dict) -> dict[int, str]:
     Raises:
         BrokerError: nobody answers, or the certificate or the login is refused.
     """
-    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
     _reach(connection)
-    asked = FirstQuestion()
+    question = FirstQuestion()
     try:
-        with (
-            quiet_kafka(),
-            contextlib.closing(KafkaAdminClient(kafka_client=asked.client, **connection)) as admin,
-        ):
+        with question.asked(**connection) as admin:
             found = admin.describe_cluster()["brokers"]
     except (KafkaError, OSError) as error:
-        raise _refused(connection, error, asked) from error
+        raise _refused(connection, error, question) from error
     return {one["broker_id"]: f"{one['host']}:{one['port']}" for one in found}
 
 
@@ -278,14 +274,16 @@ def _reach(connection: dict) -> None:
     raise first or _no_answer(",".join(connection["bootstrap_servers"]), say("external.silent"))
 
 
-def _refused(connection: dict, error: Exception, asked: FirstQuestion | None = None) -> BrokerError:
+def _refused(
+    connection: dict, error: Exception, question: FirstQuestion | None = None
+) -> BrokerError:
     """Return what it means that a cluster that can be reached does not do what it is asked."""
 
     address = ",".join(connection["bootstrap_servers"])
-    if is_login_error(error) or (asked and asked.login_refused):
+    if is_login_error(error) or (question and question.login_refused):
         user = connection.get("sasl_plain_username", "-")
         return BrokerError("external.no_login", address=address, user=user)
-    if why := (asked and asked.refusal) or refusal(error):
+    if why := (question and question.refusal) or refusal(error):
         return BrokerError("external.refused", address=address, why=why)
     return _no_answer(address, say("external.silent"))
 

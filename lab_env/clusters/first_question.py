@@ -1,13 +1,22 @@
 """What became of a client's first question, of which kafka-python itself says only "timeout"."""
 
+import contextlib
+from typing import TYPE_CHECKING
+
+from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.ground.refusals import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from kafka import KafkaAdminClient
 
 # by name: kafka-python is imported late
 LOGIN_ERRORS = ("SaslAuthenticationFailedError", "UnsupportedSaslMechanismError")
 
 
 class FirstQuestion:
-    """Knows why a client got no answer: ``KafkaAdminClient(kafka_client=question.client)``.
+    """Knows why a client got no answer: ``with question.asked(**connection) as admin:``.
 
     A broker can refuse, refuse the login, or close the connection; only who does none of these is
     silent.
@@ -18,7 +27,25 @@ class FirstQuestion:
         self._ends: list[Exception] = []  # of connections that came to no question
         self._connections, self._logs_in = [], False
 
-    def client(self, **configs: object):
+    @contextlib.contextmanager
+    def asked(self, **connection: object) -> "Generator[KafkaAdminClient]":
+        """Have an admin client, which keeps still about what does not answer.
+
+        Args:
+            **connection: settings of a ``KafkaAdminClient``.
+
+        Raises:
+            KafkaError, OSError: as the client does; what became of the question is known then.
+        """
+        from kafka import KafkaAdminClient
+
+        with (
+            quiet_kafka(),
+            contextlib.closing(KafkaAdminClient(kafka_client=self._client, **connection)) as admin,
+        ):
+            yield admin
+
+    def _client(self, **configs: object) -> object:
         """Make the network part of a client, as its setting ``kafka_client`` asks for it."""
         from kafka.net.compat import KafkaNetClient
 

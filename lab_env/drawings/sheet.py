@@ -45,6 +45,7 @@ WHITE = "#ffffff"
 HEAD = 11.0  # length of an arrow's head
 FONTS = f"{FONT}, Verdana, sans-serif"
 DASHES = "6 5"
+LEADING = 1.28  # from one base line to the next, as a share of the letters' size
 
 
 class TextLine(NamedTuple):
@@ -116,7 +117,7 @@ class Sheet:
         sides = {"start": WIDTH - x, "end": x, "middle": 2 * min(x, WIDTH - x)}
         room = sides[anchor] - 8 if room is None else room
         for number, line in enumerate(lines):
-            width, base = measure(line, size, bold), y + number * size * 1.28
+            width, base = measure(line, size, bold), y + number * size * LEADING
             left = x - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
             self.words.append(TextLine(line, left, base, size, width, room))
             self._add(
@@ -185,10 +186,7 @@ class Sheet:
     ) -> None:
         """Draw a topic as a whole: a pipe with its name."""
         self._rect(x, y, width, height, RULE, ZONE, False, height / 2)
-        base = y + height / 2 - (len(lines) - 1) * size * 0.64 + size * 0.36
-        for number, line in enumerate(lines):
-            middle, down = x + width / 2, base + number * size * 1.28
-            self.text(middle, down, line, size=size, anchor="middle", room=width - height / 2)
+        self._middle(x, y, width, height, *lines, size=size, room=width - height / 2)
 
     def cell(
         self,
@@ -218,17 +216,8 @@ class Sheet:
         edge = RULE if dashed or colour is None else readable(colour) if solid else colour
         fill = WHITE if dashed or colour is None else paler(colour, PALE)
         self._rect(x, y, width, height, edge, edge if solid else fill, dashed, 3)
-        base = y + height / 2 - (len(lines) - 1) * size * 0.64 + size * 0.36
-        for number, line in enumerate(lines):
-            self.text(
-                x + width / 2,
-                base + number * size * 1.28,
-                line,
-                size=size,
-                anchor="middle",
-                ink=WHITE if solid else SOFT if dashed else INK,
-                room=width - 3,
-            )
+        ink = WHITE if solid else SOFT if dashed else INK
+        self._middle(x, y, width, height, *lines, size=size, room=width - 3, ink=ink)
 
     # -- lines ----------------------------------------------------------------------------------
 
@@ -319,6 +308,21 @@ class Sheet:
                 "</svg>\n",
             ]
         )
+
+    def _middle(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        *lines: str,
+        size: float,
+        room: float,
+        ink: str = INK,
+    ) -> None:
+        """Write lines in the middle of a place."""
+        base = y + height / 2 - (len(lines) - 1) * size * LEADING / 2 + size * 0.36
+        self.text(x + width / 2, base, *lines, size=size, anchor="middle", room=room, ink=ink)
 
     def _rect(
         self,
