@@ -95,6 +95,29 @@ class Lesson:
         self.accepts(number, self.solution(number))
         self.accepts(number, "pass", "checked again")
 
+    def corrects(self, cell: str, guess: str, told: str, name: str = "prediction") -> str:
+        """Predict wrongly and run the cell again that answers; return what it says.
+
+        Args:
+            cell: id of the cell, which is cheap and changes nothing.
+            guess: what the student wrote, as code.
+            told: what it must say, besides that it was otherwise.
+            name: of the variable.
+        """
+        self.execute(f"{name} = {guess}")
+        self.again(self.index(cell))
+        answer = self.output(self.index(cell))
+        assert "≠ Otherwise" in answer, answer
+        assert told in answer, answer
+        return answer
+
+    def misses_each_prediction(self) -> None:
+        """Look whether the end names every prediction of a lesson in which nobody made one."""
+        asked = [cell.id for cell in self.client.cells if cell.id.startswith("prediction-")]
+        told = self.output(self.index("surprises"))
+        assert f"You foresaw 0 of {len(asked)}, and made no prediction for {len(asked)}." in told
+        assert all(one.removeprefix("prediction-") in told for one in asked)
+
     def solution(self, number: int) -> str:
         """Return the code of an exercise's solution."""
         return self.exercises[number - 1].solution

@@ -206,13 +206,14 @@ def closes_with_a_summary(notebook: NotebookNode, path: Path) -> Broken:
 def asks_before_it_answers(notebook: NotebookNode, path: Path) -> Broken:
     """A prediction is empty, has an answer that knows a typical wrong guess, and is summed up."""
     answers: dict[str, list[str]] = {}
-    last = None
-    for index, cell in _cells(notebook, "code"):
-        for call in _calls(cell.source):
+    sums_up = False
+    for _, cell in _cells(notebook, "code"):
+        nodes = _nodes(cell.source)
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
             name = ast.unparse(call.func)
             if name == "check.foreseen":
-                answers[ast.literal_eval(call.args[0])] = _meanings(call, notebook)
-            last = index if name == "check.surprises" else last
+                answers[ast.literal_eval(call.args[0])] = _meanings(call, nodes)
+            sums_up |= name == "check.surprises"
     asked = [c for _, c in _cells(notebook, "code") if c.get("id", "").startswith("prediction")]
     for cell in asked:
         if not _is_empty(cell.source):
@@ -223,35 +224,37 @@ def asks_before_it_answers(notebook: NotebookNode, path: Path) -> Broken:
         elif not answers.pop(question):
             yield f"{cell.id}: the answer has no sentence for a typical wrong guess"
     yield from (f"no prediction for the answer {one!r}" for one in answers)
-    if asked and last is None:
+    if asked and not sums_up:
         yield f'no cell sums the predictions up: check.surprises("{path.name[:2]}")'
 
 
-def _calls(source: str) -> Iterator[ast.Call]:
-    try:
-        yield from (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    except SyntaxError:
-        return  # another rule says so
+def _nodes(source: str) -> list[ast.AST]:
+    """Return all that code is made of; nothing if it does not parse, which another rule says."""
+    with contextlib.suppress(SyntaxError):
+        return list(ast.walk(ast.parse(source)))
+    return []
 
 
-def _meanings(call: ast.Call, notebook: NotebookNode) -> list[str]:
-    """Return the sentences for wrong guesses in a call, or in the variables that it names."""
-    if len(call.args) < 4:
-        return []
-    named = {node.id for node in ast.walk(call.args[3]) if isinstance(node, ast.Name)}
-    trees = [call.args[3]]
-    for _, cell in _cells(notebook, "code"):
-        with contextlib.suppress(SyntaxError):
-            trees += [
-                node.value
-                for node in ast.walk(ast.parse(cell.source))
-                if isinstance(node, ast.Assign)
-                and any(ast.unparse(one).partition("[")[0] in named for one in node.targets)
-            ]
-    texts = [
-        node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)
+def _meanings(call: ast.Call, nodes: list[ast.AST]) -> list[str]:
+    """Return the sentences for wrong guesses in a call, or in the variables that it names.
+
+    Args:
+        call: of ``check.foreseen``.
+        nodes: of the cell in which it stands.
+    """
+    assigned = [
+        (ast.unparse(target).partition("[")[0], node.value)
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
     ]
-    return [text for text in texts if isinstance(text, str) and text.count(" ") > 3]
+    reached = call.args[3:]
+    for one in reached:  # grows: what stands behind a name may name others
+        named = {node.id for node in ast.walk(one) if isinstance(node, ast.Name)}
+        reached += [value for name, value in assigned if name in named and value not in reached]
+    parts = [node for one in reached for node in ast.walk(one) if isinstance(node, ast.Constant)]
+    texts = [part.value for part in parts if isinstance(part.value, str)]
+    return [text for text in texts if text.count(" ") > 3]
 
 
 def _is_empty(source: str) -> bool:

@@ -112,14 +112,6 @@ def test_who_cannot_be_asked_what_he_tells_is_told():
         listeners.told_by("127.0.0.1:1", seconds=1)
 
 
-@pytest.mark.parametrize(
-    "asked", [("kafka", 5), (9092, 5), ("127.0.0.1:9092", float("inf")), ("127.0.0.1:9092", -1)]
-)
-def test_who_is_asked_at_no_address_or_for_ever_is_not_asked(asked):
-    with pytest.raises(BadInputError):
-        listeners.told_by(*asked)
-
-
 def test_a_broker_that_advertises_what_is_right_can_be_used(own_home):
     with (
         listeners.Broker() as right,

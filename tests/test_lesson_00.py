@@ -181,9 +181,7 @@ def test_what_the_lesson_says_is_so(lesson):
     ],
 )
 def test_a_wrong_guess_is_told_what_it_would_mean(lesson, cell, wrong, told):
-    lesson.execute(f"prediction = {wrong}")
-    lesson.again(lesson.index(cell))
-    assert told in lesson.output(lesson.index(cell))
+    lesson.corrects(cell, wrong, told)
     surprised = lesson.execute('print(repr(check.surprises("00")))')
     assert cell in surprised.split("What surprised you: ")[1]
 

@@ -62,9 +62,7 @@ def test_what_the_prose_claims_happens(lesson):
     ],
 )
 def test_a_wrong_guess_is_told_what_it_would_mean(lesson, cell, wrong, told):
-    lesson.execute(f"prediction = {wrong}")
-    lesson.again(lesson.index(cell))
-    assert told in lesson.output(lesson.index(cell))
+    lesson.corrects(cell, wrong, told)
 
 
 @pytest.mark.shares_a_lab

@@ -52,15 +52,9 @@ def test_what_the_prose_claims_happens(lesson):
 
 @pytest.mark.shares_a_lab
 def test_a_wrong_guess_is_told_what_it_would_mean(lesson):
-    lesson.execute('prediction = "none"')
-    lesson.again(lesson.index("there"))
-    told = lesson.output(lesson.index("there"))
-    assert "Otherwise: You said none, and it was all. None: that would be a queue" in told
-    lesson.execute("prediction = True")
-    lesson.again(lesson.index("share-client"))
-    assert "You said True, and it was False. The broker can" in lesson.output(
-        lesson.index("share-client")
-    )
+    told = "Otherwise: You said none, and it was all. None: that would be a queue"
+    lesson.corrects("there", "'none'", told)
+    lesson.corrects("share-client", "True", "You said True, and it was False. The broker can")
     lesson.again(lesson.index("surprises"))
     told = lesson.output(lesson.index("surprises"))
     assert "What surprised you: there, share" in told

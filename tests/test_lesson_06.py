@@ -82,19 +82,12 @@ def test_each_pause_comes_from_its_setting(lesson):
     ],
 )
 def test_a_wrong_prediction_is_told_what_it_means(lesson, cell, wrong, hint):
-    lesson.execute(f"prediction = {wrong}")
-    lesson.again(lesson.index(cell))
-    answer = lesson.output(lesson.index(cell))
-    assert "≠ Otherwise" in answer
-    assert hint in answer
+    lesson.corrects(cell, wrong, hint)
 
 
 @pytest.mark.shares_a_lab
 def test_the_end_asks_for_the_predictions_that_nobody_made(lesson):
-    asked = [cell.id for cell in lesson.client.cells if cell.id.startswith("prediction-")]
-    told = lesson.output(lesson.index("surprises"))
-    assert f"You foresaw 0 of {len(asked)}, and made no prediction for {len(asked)}." in told
-    assert all(one.removeprefix("prediction-") in told for one in asked)
+    lesson.misses_each_prediction()
 
 
 @pytest.mark.shares_a_lab

@@ -84,11 +84,8 @@ def test_only_the_idempotent_producer_removes_its_retries(lesson):
 @pytest.mark.shares_a_lab
 def test_a_prediction_answers_back(lesson):
     assert "of 9" in lesson.output(lesson.index("surprises"))
-    lesson.execute("prediction = 1")
-    lesson.again(lesson.index("twice"))
-    assert "You said 1, and it was 2. 1: the broker recognises a retry" in lesson.output(
-        lesson.index("twice")
-    )
+    told = "You said 1, and it was 2. 1: the broker recognises a retry"
+    lesson.corrects("twice", "1", told)
     lesson.execute("prediction = ...")
 
 

@@ -60,7 +60,9 @@ def test_only_silence_is_called_no_answer(kafka):
         listeners.told_by(f"127.0.0.1:{closed}", seconds=0.5)
 
 
-@pytest.mark.parametrize("address", [None, "", "127.0.0.1", 9092, "a b:1", "x:y", b"a:1", ["a:1"]])
+@pytest.mark.parametrize(
+    "address", [None, "", "kafka", "127.0.0.1", 9092, "a b:1", "x:y", b"a:1", ["a:1"]]
+)
 def test_what_is_no_address_is_refused_before_anybody_is_asked(address):
     with pytest.raises(BadInputError, match="host:port"):
         listeners.told_by(address)

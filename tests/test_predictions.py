@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from lab_env import check
@@ -70,6 +72,32 @@ def test_what_was_foreseen_is_told(said, happened, more):
 )
 def test_what_was_not_foreseen_is_told(said, happened):
     assert kinds(said, happened) == ["otherwise"]
+
+
+class Unspeakable:
+    def __str__(self):
+        raise RuntimeError
+
+    def __eq__(self, other):
+        raise RuntimeError
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("happened", [20, 2.5, "a", True, [1], {1, 2}, {"a": 1}])
+@pytest.mark.parametrize(
+    "said",
+    [[[1]], 10**400, -(10**5000), Unspeakable(), {1: 2}, {"a": {"b": ...}}, 1j, b"x", print,
+     np.array([1, 2]), pd.DataFrame({"a": [1]}), float("inf")],
+    ids=lambda said: type(said).__name__,
+)  # fmt: skip
+def test_whatever_is_written_as_a_prediction_ends_in_no_raw_error(said, happened):
+    answer = check.foreseen("02 three", said, happened, TYPICAL)
+    assert not answer
+    assert repr(answer)
+    assert "was" in answer._repr_html_()
+    assert repr(check.surprises("02"))
+    assert "three" in check.surprises("02")._repr_html_()
 
 
 def test_a_typical_wrong_guess_gets_a_sentence_of_its_own():

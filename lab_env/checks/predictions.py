@@ -148,6 +148,13 @@ def _empty(said: object) -> bool:
 
 
 def _same(said: object, happened: object, near: float) -> bool:
+    try:
+        return _is_same(said, happened, near)
+    except Exception:  # a student may write anything: what cannot be compared is another thing
+        return False
+
+
+def _is_same(said: object, happened: object, near: float) -> bool:
     said, happened = _scalar(said), _scalar(happened)
     if isinstance(happened, bool) or isinstance(said, bool):
         return type(said) is type(happened) and said == happened
@@ -166,10 +173,7 @@ def _same(said: object, happened: object, near: float) -> bool:
             len(said) == len(happened)
             and all(_same(a, b, near) for a, b in zip(said, happened, strict=True))
         )
-    try:
-        return bool(said == happened)
-    except Exception:  # a frame, an array: another kind of thing than was asked for
-        return False
+    return bool(said == happened)
 
 
 def _scalar(value: object) -> object:
@@ -190,7 +194,14 @@ def _meaning(said: object, because: Mapping) -> str:
 
 
 def _word(value: object) -> str:
-    """Return a value as a person writes it."""
+    """Return a value as a person writes it; of what cannot be written, its kind."""
+    try:
+        return _written(value)
+    except Exception:  # a number of thousands of digits, a student's own __str__
+        return type(value).__name__
+
+
+def _written(value: object) -> str:
     if isinstance(value, bool):
         return "True" if value else "False"
     if isinstance(value, Real):
