@@ -201,6 +201,81 @@ class Lab:
         with self._answers():
             return queries.records(self.connection, topic, limit=limit)
 
+    def assignment(self, group: str, members: int | None = None) -> "pd.DataFrame":
+        """Return which member of a group owns which partition, as its coordinator tells it.
+
+        Args:
+            group: the real name of a group, classic or of the new protocol (KIP-848).
+            members: wait until the group is stable with so many members; None looks once.
+
+        Returns:
+            DataFrame, a row a partition that is owned, and a row without one for an idle member:
+            member str (the client id), topic str, partition Int64.
+
+        Raises:
+            BadInputError: no name, or no number of members.
+            BrokerError: Kafka does not answer.
+        """
+        from lab_env.observation import group_frames
+
+        arguments.name(group, "group")
+        with self._answers():
+            found = [group_frames.look_at(self.connection, group)]
+            if members is not None:
+                arguments.count(members, "members")
+
+                def settled() -> bool:
+                    found[0] = group_frames.look_at(self.connection, group)
+                    return group_frames.is_settled(found[0], members)
+
+                self.until(settled)
+        return group_frames.assignment(found[0])
+
+    def lag(self, group: str, *topics: str) -> "pd.DataFrame":
+        """Return how far a group has come, partition by partition.
+
+        Args:
+            group: the real name of a group.
+            *topics: real names; without one, those in which the group has committed something.
+
+        Returns:
+            DataFrame, a row a partition: topic str, partition int64, committed_offset Int64 (the
+            offset of the next record to read; missing where the group has committed nothing),
+            end_offset int64, lag Int64 (records; missing where nothing is committed).
+
+        Raises:
+            BadInputError: no name, or no such topic.
+            BrokerError: Kafka does not answer.
+        """
+        from lab_env.observation import group_frames
+
+        arguments.name(group, "group")
+        with self._answers():
+            return group_frames.lag(
+                self.connection, group, [arguments.name(one, "topic") for one in topics]
+            )
+
+    def rebalances(self, group: str) -> "pd.DataFrame":
+        """Return the rebalances of a group that is watched, or shown by a picture of ownership.
+
+        Args:
+            group: the real name of a group.
+
+        Returns:
+            DataFrame, a row a rebalance: begin float64, end float64 (s, the lab's clock; the end is
+            missing while it lasts), seconds float64, members int64 and moved int64 (partitions
+            that have another owner) when it ended.
+
+        Raises:
+            BadInputError: no name, or a group that nothing watches.
+        """
+        from lab_env.observation.facts.rebalances import rebalances
+
+        samples = self._observer().samples
+        if not samples or arguments.name(group, "group") not in samples[-1].groups:
+            raise BadInputError("lab.not_watched", group=group)
+        return rebalances(samples, group)
+
     # -- services ---------------------------------------------------------------------------
 
     @overload

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from testbook import testbook
 
-from lab_env.course.lessons import exercises
+from lab_env.course.lessons import exercises, steps
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 # two frames a second: nobody looks, and a third of what a lesson computes would be frames
@@ -35,6 +35,9 @@ class Lesson:
         self.client = client
         self.twice = False  # whether each cell has run twice
         self.exercises = exercises(client.nb)
+        self.steps = {
+            self.client.cells[one.cell].id.removeprefix("step-"): one for one in steps(client.nb)
+        }
         self._next = 0
 
     def run(self, until: int | None = None) -> None:
@@ -94,6 +97,25 @@ class Lesson:
         """Put an exercise's solution in its place, and check it twice."""
         self.accepts(number, self.solution(number))
         self.accepts(number, "pass", "checked again")
+
+    def takes_step(self, name: str, code: str | None = None) -> "Answer":
+        """Work on a small step, and ask its check; nothing of the lesson may stand in its way.
+
+        Args:
+            name: of the step, its cell's id without "step-".
+            code: what the student wrote in place of the stub; None is the solution.
+        """
+        step = self.steps[name]
+        self.execute(step.solution if code is None else code)
+        self.again(step.check)
+        return Answer(self.output(step.check))
+
+    def asks_each_step(self) -> None:
+        """Look whether each stub of a small step, which has run, was told what is missing."""
+        for name, step in self.steps.items():
+            answer = Answer(self.output(step.check))
+            assert not answer.passed, name
+            assert "Hint" in answer.text, f"{name}: {answer.text}"
 
     def corrects(self, cell: str, guess: str, told: str, name: str = "prediction") -> str:
         """Predict wrongly and run the cell again that answers; return what it says.

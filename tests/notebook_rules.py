@@ -20,7 +20,7 @@ MEDIAN_LINES = 4
 DECILE_LINES = 9
 PROSE = (0.40, 0.65)
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
-KINDS = ("exercise", "check", "solution")
+KINDS = ("exercise", "step", "check", "solution")
 KERNEL = {"name": "python3", "language": "python"}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
@@ -123,16 +123,24 @@ def is_half_prose(notebook: NotebookNode, path: Path) -> Broken:
 def has_whole_exercises(notebook: NotebookNode, path: Path) -> Broken:
     try:
         found = lessons.exercises(notebook, path.name)
+        steps = lessons.steps(notebook, path.name)
     except LabError as error:
         yield str(error).removeprefix(f"{path.name}, ")
         return
     if len(found) not in (2, 3):
         yield f"notebook: {len(found)} exercises; 2 or 3 are wanted"
-    belonging = {index for one in found for index in (one.cell, one.check, one.check + 1)}
+    for one in steps:
+        check, name = notebook.cells[one.check].source, notebook.cells[one.cell].id
+        word = f'"{path.name[:2]} {name.removeprefix("step-")}"'
+        if f"check.step(lab, {word}," not in " ".join(check.split()).replace("( ", "("):
+            yield f"{name}: its check is check.step(lab, {word}, ...), and its id step-..."
+    if found and steps and steps[-1].cell > found[0].cell:
+        yield f"cell {steps[-1].cell}: a small step comes before the exercises"
+    belonging = {index for one in found + steps for index in (one.cell, one.check, one.check + 1)}
     for index, cell in enumerate(notebook.cells):
         if set(KINDS) & set(lessons.tags(cell)) and index not in belonging:
             yield f"cell {index}: tagged {lessons.tags(cell)}, but belongs to no exercise"
-    for one in found:
+    for one in found + steps:
         if problem := _does_not_parse(one.solution):
             yield f"cell {one.check + 1}: the solution is not Python: {problem}"
 

@@ -19,6 +19,6 @@ def test_a_lesson_runs_and_its_solutions_pass(own_home, path):
     assert [f"cell {failure.cell}: {failure.why}" for failure in failures] == []
     # an exercise that needs Docker's engine says so where none answers
     good = "✓○" if docker_cli.unavailable() else "✓"
-    for exercise in lessons.exercises(notebook):
+    for exercise in lessons.exercises(notebook) + lessons.steps(notebook):
         told = str(notebook.cells[exercise.check].outputs)
         assert any(sign in told for sign in good), told

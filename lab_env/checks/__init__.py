@@ -26,18 +26,20 @@ LESSONS = (
 )
 
 
-ANSWERS = ("foreseen", "surprises")  # to predictions: no checks, and as lessons call them
+# what lessons call besides a lesson's own checks, and where it is
+ANSWERS = {"foreseen": "predictions", "surprises": "predictions", "step": "small_steps"}
 
 
 class Checks:
     """Every check, by name; a lesson's module is imported when one of its checks is called.
 
-    Two names are no checks: ``check.foreseen`` answers a prediction, ``check.surprises`` sums up.
+    Three names belong to all lessons: ``check.foreseen`` answers a prediction, ``check.surprises``
+    sums them up, ``check.step`` judges a small step in the middle of a lesson.
     """
 
     def __getattr__(self, name: str):
         if name in ANSWERS:
-            return getattr(import_module("lab_env.checks.predictions"), name)
+            return getattr(import_module(f"lab_env.checks.{ANSWERS[name]}"), name)
         if not name.startswith("_"):
             for lesson in LESSONS:
                 found = getattr(import_module(f"lab_env.checks.{lesson}"), name, None)

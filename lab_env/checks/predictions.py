@@ -120,9 +120,9 @@ def _parts(prediction: object, happened: object, because: Mapping, near: float) 
         names = ", ".join(map(str, happened))
         told = say(
             "predictions.other_shape",
-            happened=_word(happened), said=_word(prediction), parts=names,
+            happened=word(happened), said=word(prediction), parts=names,
         )  # fmt: skip
-        return [Part("", OTHERWISE, told, _meaning(prediction, because))]
+        return [Part("", OTHERWISE, told, meaning(prediction, because))]
     said = prediction if isinstance(prediction, Mapping) else {}
     parts = []
     for name, value in happened.items():
@@ -130,24 +130,25 @@ def _parts(prediction: object, happened: object, because: Mapping, near: float) 
         means = means if isinstance(means, Mapping) else {}
         parts.append(_part(str(name), said.get(name, ...), value, means, near))
     if {part.kind for part in parts} == {NONE}:
-        return [Part("", NONE, say("predictions.nobody_said", happened=_word(happened)))]
+        return [Part("", NONE, say("predictions.nobody_said", happened=word(happened)))]
     return parts
 
 
 def _part(name: str, said: object, happened: object, because: Mapping, near: float) -> Part:
     if _empty(said):
-        return Part(name, NONE, say("predictions.nobody_said", happened=_word(happened)))
-    if _same(said, happened, near):
-        return Part(name, FORESEEN, say("predictions.it_was", happened=_word(happened)))
-    told = say("predictions.you_said", said=_word(said), happened=_word(happened))
-    return Part(name, OTHERWISE, told, _meaning(said, because))
+        return Part(name, NONE, say("predictions.nobody_said", happened=word(happened)))
+    if same(said, happened, near):
+        return Part(name, FORESEEN, say("predictions.it_was", happened=word(happened)))
+    told = say("predictions.you_said", said=word(said), happened=word(happened))
+    return Part(name, OTHERWISE, told, meaning(said, because))
 
 
 def _empty(said: object) -> bool:
     return said is ... or said is None or (isinstance(said, str) and not said.strip(". "))
 
 
-def _same(said: object, happened: object, near: float) -> bool:
+def same(said: object, happened: object, near: float) -> bool:
+    """Return whether two values are the same to a person: texts by their words, numbers nearly."""
     try:
         return _is_same(said, happened, near)
     except Exception:  # a student may write anything: what cannot be compared is another thing
@@ -171,7 +172,7 @@ def _is_same(said: object, happened: object, near: float) -> bool:
     if isinstance(happened, list | tuple):
         return isinstance(said, list | tuple) and (
             len(said) == len(happened)
-            and all(_same(a, b, near) for a, b in zip(said, happened, strict=True))
+            and all(same(a, b, near) for a, b in zip(said, happened, strict=True))
         )
     return bool(said == happened)
 
@@ -186,14 +187,15 @@ def _plain(value: object) -> object:
     return " ".join(value.casefold().split()).strip(".") if isinstance(value, str) else value
 
 
-def _meaning(said: object, because: Mapping) -> str:
+def meaning(said: object, because: Mapping) -> str:
+    """Return the sentence for a value; "" if it has none."""
     for guess, meaning in because.items():
-        if isinstance(meaning, str) and _same(said, guess, 0.0):
+        if isinstance(meaning, str) and same(said, guess, 0.0):
             return meaning
     return ""
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
     """Return a value as a person writes it; of what cannot be written, its kind."""
     try:
         return _written(value)
@@ -210,11 +212,11 @@ def _written(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_word(one)}" for name, one in value.items())
+        return ", ".join(f"{name}: {word(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_word, value)) or "[]"
+        return ", ".join(map(word, value)) or "[]"
     if isinstance(value, set | frozenset):
-        return ", ".join(sorted(map(_word, value))) or "{}"
+        return ", ".join(sorted(map(word, value))) or "{}"
     text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 VARIABLE = "KAFKA_LAB_PROGRESS"
-PREDICTIONS, EXERCISES = "predictions", "exercises"
+PREDICTIONS, STEPS, EXERCISES = "predictions", "steps", "exercises"
 WAIT = 2.0  # s for another notebook that writes: then this once nothing is kept
 
 
@@ -26,10 +26,10 @@ def place() -> Path | None:
 
 
 def read() -> dict[str, dict[str, dict]]:
-    """Return what is kept, by lesson ("02"): ``predictions`` and ``exercises`` by name.
+    """Return what is kept, by lesson ("02"): ``predictions``, ``steps``, ``exercises`` by name.
 
-    A prediction is True (foreseen), False or None (none was made); an exercise that is named has
-    been passed.
+    A prediction is True (foreseen), False or None (none was made); a step or an exercise that is
+    named has been passed.
     """
     file = place()
     if file is None:
@@ -40,7 +40,7 @@ def read() -> dict[str, dict[str, dict]]:
             return {
                 lesson: {
                     kind: dict(part)
-                    for kind in (PREDICTIONS, EXERCISES)
+                    for kind in (PREDICTIONS, STEPS, EXERCISES)
                     if isinstance(part := kept.get(kind), dict)
                 }
                 for lesson, kept in found.items()

@@ -186,7 +186,7 @@ def _fits(value: object, wanted: object) -> bool:
     kind, inner = typing.get_origin(wanted) or wanted, typing.get_args(wanted)
     if kind in (types.UnionType, typing.Union):
         return any(_fits(value, one) for one in inner)
-    if kind is inspect.Parameter.empty or not isinstance(kind, type):
+    if kind in (inspect.Parameter.empty, object) or not isinstance(kind, type):
         return True
     if kind in (list, tuple):
         kind = (list, tuple)

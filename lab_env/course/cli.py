@@ -128,10 +128,10 @@ def progress() -> None:
     from lab_env.course import standing
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("lesson", "foreseen", "passed"):
+    for heading in standing.Standing._fields:
         table.add_column(say(f"cli.progress_{heading}"))
     for one in standing.of(lessons.paths(lessons.folder())):
-        table.add_row(one.title, one.foreseen, one.passed)
+        table.add_row(*one)
     Console().print(table)
     click.echo(say("cli.progress_place", place=standing.place()))
 

@@ -14,6 +14,7 @@ A lesson is ``notebooks/NN_name.ipynb``. Its opening is Markdown (one cell or mo
 
 An exercise is a code cell tagged ``exercise`` (the stub), a code cell tagged ``check`` and a
 Markdown cell tagged ``solution``: a closed ``<details>`` block with one fenced ``python`` block.
+A small step, an exercise of a minute in the middle of a lesson, is the same with the tag ``step``.
 
 ``python -m lab_env.course.lessons`` writes ``notebooks/index.md``, and in README.md what stands
 between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
@@ -180,14 +181,24 @@ def exercises(notebook: dict, file: str = "notebook") -> list[Exercise]:
     Raises:
         BadInputError: an exercise is not as the module's docstring asks.
     """
+    return _worked_on(notebook, "exercise", file)
+
+
+def steps(notebook: dict, file: str = "notebook") -> list[Exercise]:
+    """Return the small steps of a notebook, in order; arguments and errors as in `exercises`."""
+    return _worked_on(notebook, "step", file)
+
+
+def _worked_on(notebook: dict, kind: str, file: str) -> list[Exercise]:
+    """Return what a student writes herself, of the kind that a tag names."""
     cells = notebook["cells"]
     found = []
     for index, cell in enumerate(cells):
-        if "exercise" not in tags(cell):
+        if kind not in tags(cell):
             continue
         group = cells[index : index + 3]
         shape = [c["cell_type"] for c in group] == ["code", "code", "markdown"] and all(
-            tag in tags(c) for c, tag in zip(group, ("exercise", "check", "solution"), strict=True)
+            tag in tags(c) for c, tag in zip(group, (kind, "check", "solution"), strict=True)
         )
         if not shape:
             raise BadInputError("lessons.exercise_shape", file=file, cell=index)
@@ -197,7 +208,7 @@ def exercises(notebook: dict, file: str = "notebook") -> list[Exercise]:
 
 def solved(notebook: dict, file: str = "notebook") -> dict:
     """Put every solution in its stub's place, in the notebook that is given, and return it."""
-    for exercise in exercises(notebook, file):
+    for exercise in exercises(notebook, file) + steps(notebook, file):
         notebook["cells"][exercise.cell]["source"] = exercise.solution
     return notebook
 

@@ -10,10 +10,11 @@ from lab_env.messages import say
 
 
 class Standing(NamedTuple):
-    """A lesson's row; ``foreseen`` and ``passed`` are texts such as "7 of 11", "" for nothing."""
+    """A lesson's row; the last three are texts such as "7 of 11", "" for nothing."""
 
     title: str
     foreseen: str
+    steps: str
     passed: str
 
 
@@ -30,12 +31,15 @@ def of(paths: Iterable[Path]) -> list[Standing]:
         of_this = kept.get(number, {})
         guesses = of_this.get(progress.PREDICTIONS, {}).values()
         done = of_this.get(progress.EXERCISES, {})
-        exercises = len(lessons.exercises(lessons.load(path), path.name))
+        notebook = lessons.load(path)
+        exercises = len(lessons.exercises(notebook, path.name))
+        taken, steps = of_this.get(progress.STEPS, {}), len(lessons.steps(notebook, path.name))
         right = sum(guess is True for guess in guesses)
         rows.append(
             Standing(
                 f"{number} {path.stem[3:].replace('_', ' ')}",
                 _of(right, len(guesses)) if guesses else "",
+                _of(min(len(taken), steps), steps) if taken else "",
                 _of(min(len(done), exercises), exercises) if done else "",
             )
         )

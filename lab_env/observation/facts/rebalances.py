@@ -1,8 +1,12 @@
 """When a group was rebalanced, and whether it has come to rest, as samples of it tell."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lab_env.observation.sample import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSIC = ("PreparingRebalance", "CompletingRebalance")  # nobody can tell the owners meanwhile
 REBALANCING = (*CLASSIC, "Assigning", "Reconciling")  # the last two in the new protocol (KIP-848)
@@ -41,3 +45,41 @@ def is_calm(samples: Sequence[Sample], group: str, *, members: bool = True) -> b
         if last.time - sample.time >= CALM:
             return True
     return False
+
+
+def rebalances(samples: Sequence[Sample], group: str) -> "pd.DataFrame":
+    """Return the rebalances that samples tell of; see `lab_env.lab.Lab.rebalances`.
+
+    A change of owners between two stable samples is one too: it was quicker than two looks.
+
+    Args:
+        samples: in order of time.
+        group: real name.
+    """
+    import pandas as pd
+
+    rows: list[list] = []
+    owners: dict = {}
+    before: float | None = None  # when it was last seen at rest
+    open_ = False
+    for sample in list(samples):
+        seen = sample.groups.get(group)
+        if seen is None or group in sample.stale:
+            continue
+        if seen.state in REBALANCING:
+            if not open_:
+                rows.append([sample.time, None, None, 0, 0])
+            open_ = True
+            continue
+        changed = seen.state == "Stable" and before is not None and seen.owners != owners
+        if not open_ and changed and owners:
+            rows.append([before, None, None, 0, 0])
+            open_ = True
+        if open_:
+            moved = sum(owners.get(at) not in (None, name) for at, name in seen.owners.items())
+            rows[-1][1:] = [sample.time, sample.time - rows[-1][0], len(seen.members), moved]
+            open_ = False
+        owners, before = seen.owners, sample.time
+    kinds = {"begin": "float64", "end": "float64", "seconds": "float64"}
+    kinds |= {"members": "int64", "moved": "int64"}
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

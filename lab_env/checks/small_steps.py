@@ -1,0 +1,121 @@
+"""Small steps: exercises of a minute in the middle of a lesson, each with a misconception in mind.
+
+A step is one change and one look at what the broker says then::
+
+    check.step(lab, "03 own-group", lambda: records_of("baggage"), 120, {60: "60: the group ..."})
+"""
+
+import html
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from lab_env.checks import progress
+from lab_env.checks.evidence import settle, start_seconds
+from lab_env.checks.predictions import NAME, meaning, same, word
+from lab_env.checks.result import LOOKS, Result, boxed, graded, not_yet
+from lab_env.ground.patience import TIMES
+from lab_env.messages import say
+
+if TYPE_CHECKING:
+    from lab_env.lab import Lab
+
+ANY = None  # the key of a sentence for all that has none of its own
+STEADY_SECONDS = 4.0  # what has not changed for so long will not change by itself
+HELD_SECONDS = 0.5  # what is right for so long is not right in passing
+
+
+class Step(Result):
+    """The answer to a small step: a line, where an exercise has a box."""
+
+    def _repr_html_(self) -> str:
+        sign, colour = LOOKS[self._kind]
+        rows = "".join(
+            f"<div>{html.escape(name)}: {html.escape(text)}</div>"
+            if number
+            else f'<div><b style="color: {colour}">{sign} {html.escape(name)}</b> '
+            f"{html.escape(text)}</div>"
+            for number, (name, text) in enumerate(self._lines())
+        )
+        return boxed(colour, rows)
+
+
+@graded
+def step(
+    lab: "Lab",
+    name: str,
+    found: object,
+    wanted: object,
+    because: Mapping | None = None,
+    *,
+    near: float = 0.0,
+) -> Result:
+    """Judge a small step by what the broker, or the services' reports, say after it.
+
+    Args:
+        lab: the lab.
+        name: the lesson's number and the step's name: "03 own-group".
+        found: what is there now, or a function that reads it: it is asked until what it returns
+            is as wanted, or does not change any more (a service may still be on its way).
+        wanted: what should be there: a number, a text, a truth, a list, a set, or a mapping.
+        because: what may be found in its place, and the sentence for whoever reached that: it
+            says what such a thing comes from. The key None is for all that has no sentence of its
+            own. Where ``wanted`` is a mapping, a mapping of such sentences for each part.
+        near: how far a number may be away, as a share of what is wanted: 0.2 is 20 %.
+    """
+    known = NAME.fullmatch(name)
+    if known is None:
+        return not_yet("small_steps.bad_name", got=name)
+    value = _settled(lab, found, wanted, near) if callable(found) else found
+    if error := failure(lab):
+        return _as_step(not_yet("small_steps.failed", **error))
+    told = {"found": word(value), "wanted": word(wanted)}
+    if _reached(value, wanted, near):
+        progress.keep(known[1], progress.STEPS, known[2], True)
+        return Step(True, say("small_steps.reached", **told))
+    why = _why(value, wanted, because or {}, near)
+    return Step(False, say("small_steps.found", **told), say("small_steps.wanted", **told), why)
+
+
+def failure(lab: "Lab") -> dict[str, str] | None:
+    """Return name and error of the newest service, if its function has raised; else None."""
+    services = list(lab.services.values())
+    if services and services[-1].state == "failed":
+        return {"name": services[-1].name, "error": str(services[-1].error)}
+    return None
+
+
+def _settled(lab: "Lab", read: Callable[[], object], wanted: object, near: float) -> object:
+    seconds = start_seconds(lab, STEADY_SECONDS)
+
+    def patience(value: object) -> float:
+        return HELD_SECONDS if _reached(value, wanted, near) or failure(lab) else seconds
+
+    return settle(read, patience, most=TIMES * seconds)[0]
+
+
+def _reached(value: object, wanted: object, near: float) -> bool:
+    if isinstance(wanted, Mapping):
+        if not isinstance(value, Mapping) or set(value) != set(wanted):
+            return False
+        return all(same(value[part], wanted[part], near) for part in wanted)
+    return same(value, wanted, near)
+
+
+def _why(value: object, wanted: object, because: Mapping, near: float) -> str:
+    """Return the sentence for what was found: of a mapping, of its first part that is wrong."""
+    if isinstance(wanted, Mapping) and isinstance(value, Mapping):
+        for part, right in wanted.items():
+            means = because.get(part)
+            if not isinstance(means, Mapping) or same(value.get(part), right, near):
+                continue
+            if told := meaning(value.get(part), means) or _text(means.get(ANY)):
+                return told
+    return meaning(value, because) or _text(because.get(ANY))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _as_step(answer: Result) -> Step:
+    return Step(answer.passed, answer.found, answer.expected, answer.hint, answer.possible)

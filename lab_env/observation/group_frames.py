@@ -1,0 +1,90 @@
+"""What a cell asks of a group, as frames: who owns what, and how far it has come."""
+
+import contextlib
+from collections.abc import Iterable
+from itertools import count
+from typing import TYPE_CHECKING
+
+from lab_env.ground.errors import BadInputError
+from lab_env.observation import queries
+from lab_env.observation.groups import Description, Member, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ASSIGNMENT_COLUMNS = {"member": "object", "topic": "object", "partition": "Int64"}
+LAG_COLUMNS = {
+    "topic": "object",
+    "partition": "int64",
+    "committed_offset": "Int64",
+    "end_offset": "int64",
+    "lag": "Int64",
+}
+
+
+def look_at(connection: dict, group: str) -> Description:
+    """Return a group as its coordinator tells it now.
+
+    Args:
+        connection: keyword arguments for any kafka-python client.
+        group: real name.
+
+    Raises:
+        KafkaError: the coordinator does not answer, or refuses.
+    """
+    from kafka import KafkaAdminClient
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        return describe(admin, [group])[group]
+
+
+def is_settled(group: Description, members: int) -> bool:
+    """Return whether a group is stable, with so many members, of which some own something."""
+    owns = any(member.owns for member in group.members)
+    return group.state == "Stable" and len(group.members) == members and (owns or not members)
+
+
+def assignment(group: Description) -> "pd.DataFrame":
+    """Return who owns what: a row a partition, and a row without one for an idle member."""
+    import pandas as pd
+
+    rows = [
+        (name, topic, partition)
+        for name, member in named(group.members)
+        for topic, partition in sorted(member.owns) or [(None, None)]
+    ]
+    return pd.DataFrame(rows, columns=list(ASSIGNMENT_COLUMNS)).astype(ASSIGNMENT_COLUMNS)
+
+
+def lag(connection: dict, group: str, topics: Iterable[str] = ()) -> "pd.DataFrame":
+    """Return how far a group has come: a row a partition; see `lab_env.lab.Lab.lag`.
+
+    Raises:
+        BadInputError: a topic that is named does not exist.
+    """
+    import pandas as pd
+    from kafka import KafkaAdminClient
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        told = admin.list_group_offsets(group)[group]
+    offsets = {(p.topic, p.partition): one.offset for p, one in told.items() if one.offset >= 0}
+    asked = sorted(set(topics) or {topic for topic, _ in offsets})
+    rows = []
+    for topic in asked:
+        if not (ends := queries.end_offsets(connection, topic)):
+            raise BadInputError("lab.no_such_topic", topic=topic)
+        for partition, end in sorted(ends.items()):
+            offset = offsets.get((topic, partition))
+            behind = None if offset is None else max(end - offset, 0)
+            rows.append((topic, partition, offset, end, behind))
+    return pd.DataFrame(rows, columns=list(LAG_COLUMNS)).astype(LAG_COLUMNS)
+
+
+def named(members: Iterable[Member]) -> list[tuple[str, Member]]:
+    """Return members by their client ids; further ones with the same id are "name (2)", ..."""
+    numbers: dict[str, count] = {}
+    found = []
+    for member in sorted(members, key=lambda member: (member.client, member.id)):
+        number = next(numbers.setdefault(member.client, count(1)))
+        found.append((member.client if number == 1 else f"{member.client} ({number})", member))
+    return found

@@ -1,0 +1,111 @@
+"""A small step is judged by what is there; each typical wrong state gets its own sentence."""
+
+import pytest
+from lesson import Answer
+
+from lab_env import Lab, check
+from lab_env.checks import progress
+from lab_env.course import cli
+
+WHY = {60: "60 is half: the group has two members.", None: "Count the records of the group."}
+
+
+class NoServices:
+    """A lab in which no service was started."""
+
+    services = {}  # noqa: RUF012 - as a lab has it, an attribute
+    connection = {}  # noqa: RUF012
+
+
+@pytest.fixture(autouse=True)
+def own_progress(monkeypatch, tmp_path):
+    """Keep what is done here for this test alone."""
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress.json"))
+
+
+@pytest.fixture(scope="module")
+def lab(own_home):
+    """A lab for all tests of this file: no test harms it."""
+    with Lab("embedded") as one:
+        yield one
+
+
+def step(found, wanted=120, because=WHY, **more):
+    return check.step(NoServices(), "03 own-group", found, wanted, because, **more)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [(120, 120), (lambda: 120, 120), ({"a": 1}, {"a": 1}), ([1, 2], [1, 2]), ({2, 1}, {1, 2})],
+)
+def test_what_is_as_wanted_passes(found, wanted):
+    assert step(found, wanted)
+    assert progress.read()["03"][progress.STEPS] == {"own-group": True}
+
+
+@pytest.mark.fast
+def test_a_typical_wrong_state_gets_its_own_sentence_and_any_other_the_common_one():
+    assert "two members" in step(60).hint
+    assert "Count" in step(7).hint
+    assert "Count" in step("nothing").hint
+    assert not progress.read()
+
+
+@pytest.mark.fast
+def test_of_a_mapping_the_first_part_that_is_wrong_is_told():
+    because = {"a": {0: "a got nothing"}, "b": {None: "b is not as it should be"}}
+    assert step({"a": 0, "b": 0}, {"a": 1, "b": 1}, because).hint == "a got nothing"
+    assert step({"a": 1, "b": 0}, {"a": 1, "b": 1}, because).hint == "b is not as it should be"
+    assert not step({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1}, because)
+    assert not step(None, {"a": 1}, because)
+
+
+@pytest.mark.fast
+def test_a_number_may_be_near():
+    assert step(110, 100, near=0.1)
+    assert not step(111, 100, near=0.1)
+
+
+@pytest.mark.fast
+def test_it_is_a_line_and_what_was_found_is_no_part_of_the_page():
+    page = step("<script>")._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "font-size" not in page
+
+
+@pytest.mark.fast
+def test_a_step_without_a_name_is_told():
+    assert "own-group" in check.step(NoServices(), "group", 1, 1).found
+
+
+@pytest.mark.fast
+def test_lab_progress_shows_the_steps(capsys):
+    step(120)
+    cli.lab(["progress"], standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "Small steps" in shown
+
+
+def late(service):
+    service.wait(1)
+    service.report(done=True)
+
+
+def broken(service):
+    raise ValueError("no such gate")
+
+
+@pytest.mark.shares_a_lab
+def test_it_waits_for_a_service_that_is_on_its_way(lab):
+    service = lab.service(late, name="late")
+    assert check.step(lab, "03 late", lambda: len(service.reports), 1)
+
+
+@pytest.mark.shares_a_lab
+def test_a_service_that_has_failed_is_told_first(lab):
+    service = lab.service(broken, name="broken")
+    answer = check.step(lab, "03 broken", lambda: len(service.reports), 1)
+    assert not Answer(repr(answer)).passed
+    assert "no such gate" in answer.found
