@@ -276,6 +276,31 @@ class Lab:
             raise BadInputError("lab.not_watched", group=group)
         return rebalances(samples, group)
 
+    def changed_settings(self, *words: str) -> "pd.DataFrame":
+        """Return what was set on the brokers otherwise than Kafka does by itself.
+
+        Addresses, identities and folders are left out. A broker tells it, so it is as true of a
+        cluster that the lab has not started.
+
+        Args:
+            *words: parts of names, such as "retention"; only settings that contain one are told.
+
+        Returns:
+            DataFrame, a row a setting, by name: setting str, here str, default str.
+
+        Raises:
+            BadInputError: a word that is no text.
+            BrokerError: Kafka does not answer, or refuses.
+        """
+        from lab_env.observation import broker_settings
+
+        wanted = [arguments.name(word, "words") for word in words]
+        with self._answers():
+            found = broker_settings.changed(self.connection)
+        if wanted:
+            found = found[[any(w in name for w in wanted) for name in found["setting"]]]
+        return found.reset_index(drop=True)
+
     # -- services ---------------------------------------------------------------------------
 
     @overload

@@ -96,6 +96,17 @@ def test_the_rebalances_of_a_group(lab):
     lab.services.stop()
 
 
+@pytest.mark.shares_a_lab
+def test_what_the_lab_has_changed_is_told_by_the_broker(lab):
+    told = lab.changed_settings().set_index("setting")
+    assert told.loc["log.retention.check.interval.ms"].tolist() == ["1000", "300000"]
+    assert told.loc["group.initial.rebalance.delay.ms"].tolist() == ["0", "3000"]
+    assert told.loc["offsets.topic.num.partitions"].tolist() == ["4", "50"]
+    assert not any(name.startswith(("listeners", "node.id", "log.dir")) for name in told.index)
+    assert (told["here"] != told["default"]).all()
+    assert set(lab.changed_settings("retention")["setting"]) < set(told.index)
+
+
 def sample(time, state="Stable", owners=None, stale=False):
     owners = {("t", n): name for n, name in enumerate(owners or "")}
     seen = GroupSample(state, {}, owners, tuple(sorted(set(owners.values()))), "classic")
