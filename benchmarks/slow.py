@@ -58,7 +58,7 @@ def run(path: Path) -> tuple[float, list[tuple[int, str]]]:
     for failure in failures:
         click.echo(failure.trace, err=True)
     found = [(failure.cell, failure.why) for failure in failures]
-    for exercise in lessons.exercises(notebook):
+    for exercise in lessons.exercises(notebook) + lessons.steps(notebook):
         if refused := _refused(notebook.cells[exercise.check].get("outputs", ())):
             found.append((exercise.check, refused))
     return time.monotonic() - began, sorted(found)
