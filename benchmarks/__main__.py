@@ -32,7 +32,7 @@ SUBJECTS = (
 )
 SLOW = "slow"
 ORDER = (*SUBJECTS, SLOW)  # of the parts of the table
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 WRITTEN = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 MADE = re.compile(r"^- (?P<subjects>[a-z, ]+): (?P<how>.+)$", re.MULTILINE)
 EXPLAINED = (
@@ -44,7 +44,7 @@ EXPLAINED = (
 @click.command()
 @click.argument("subjects", nargs=-1, type=click.Choice(SUBJECTS))
 @click.option("--quick", is_flag=True, help="Once and short: to see that it works, not to measure.")
-@click.option("--write", is_flag=True, help="Put the table into README.md between its marks.")
+@click.option("--write", is_flag=True, help="Put the table into docs/benchmarks.md.")
 def main(subjects: tuple[str, ...], quick: bool, write: bool) -> None:
     """Measure the laboratory and print a Markdown table; without SUBJECTS, all of them.
 
@@ -80,7 +80,7 @@ def main(subjects: tuple[str, ...], quick: bool, write: bool) -> None:
     show_default=True,
     help="Of one core. Can be given again: all parts by turns.",
 )
-@click.option("--write", is_flag=True, help="Put the table into README.md between its marks.")
+@click.option("--write", is_flag=True, help="Put the table into docs/benchmarks.md.")
 def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> None:
     """Run LESSONS (such as 03) with their solutions on a part of a core; without any, all.
 
@@ -108,19 +108,19 @@ def slow(lessons: tuple[str, ...], parts: tuple[float, ...], write: bool) -> Non
 
 
 def _look_for_marks() -> None:
-    if not WRITTEN.search(README.read_text(encoding="utf-8")):
-        raise click.UsageError("README.md has no <!-- benchmarks --> and <!-- /benchmarks -->")
+    if not WRITTEN.search(PAGE.read_text(encoding="utf-8")):
+        raise click.UsageError("docs/benchmarks.md lacks <!-- benchmarks --> or its end")
 
 
 def _tell(measured: dict[str, list[Row]], how: str, write: bool) -> None:
-    """Print the table, and put it into README.md if it is to be written down."""
+    """Print the table, and put it into the page if it is to be written down."""
     click.echo(merged("", measured, how))
     if write:
         page = WRITTEN.sub(
             lambda marks: f"{marks[1]}{merged(marks[0], measured, how)}\n{marks[2]}",
-            README.read_text(encoding="utf-8"),
+            PAGE.read_text(encoding="utf-8"),
         )
-        README.write_text(page, encoding="utf-8", newline="\n")
+        PAGE.write_text(page, encoding="utf-8", newline="\n")
 
 
 def merged(old: str, measured: dict[str, list[Row]], how: str) -> str:

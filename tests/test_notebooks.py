@@ -393,15 +393,30 @@ def test_a_lesson_that_is_not_there_or_not_the_only_one(course):
 def test_the_lists_are_written_and_noticed_when_out_of_date(course):
     readme = course.parent / "README.md"
     readme.write_text("# Course\n\n<!-- lessons -->\nold\n<!-- /lessons -->\n\nEnd\n")
-    assert set(lessons.outdated(course)) == {course / "index.md", readme}
+    listed = {course / "index.md", course / "glossary.md", readme}
+    assert set(lessons.outdated(course)) == listed
     for file, text in lessons.outdated(course).items():
         file.write_text(text, encoding="utf-8")
     assert lessons.outdated(course) == {}
-    assert "(notebooks/00_start_here.ipynb) | measure how" in readme.read_text()
+    assert "[00 Start here](notebooks/00_start_here.ipynb) | " in readme.read_text()
     assert readme.read_text().endswith("<!-- /lessons -->\n\nEnd\n")
     assert "| [01 A message waits, a call does not](01_async" in (course / "index.md").read_text()
     write(good_lesson(), course, "02_more.ipynb")
-    assert set(lessons.outdated(course)) == {course / "index.md", readme}
+    assert set(lessons.outdated(course)) == listed
+
+
+@pytest.mark.fast
+def test_the_glossary_has_every_term_of_every_lesson_once_a_meaning():
+    words = lessons.glossary()
+    for path in lessons.paths():
+        found = lessons.terms(path)
+        assert len(found) >= 8, path.name
+        for term in found:
+            assert term.spanish, term
+            assert term.meaning, term
+            row = next(line for line in words.splitlines() if f"| **{term.english}** |" in line)
+            assert path.name in words
+            assert row.count("|") == 5
 
 
 def test_exercises_and_their_solutions():

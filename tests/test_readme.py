@@ -10,6 +10,7 @@ from lab_env.course.cli import lab
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_two_commands_stand_there_and_ci_runs_the_second():
@@ -38,7 +39,8 @@ def test_every_variable_is_listed():
         p.read_text(encoding="utf-8") for p in Path(lab_env.__file__).parent.rglob("*.py")
     )
     used = set(re.findall(r'"(KAFKA_LAB\w*)"', code))
-    listed = set(re.findall(r"^\| `(KAFKA_LAB\w*)`", README, re.MULTILINE))
+    page = (ROOT / "docs" / "variables.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(KAFKA_LAB\w*)`", page, re.MULTILINE))
     assert used == listed
 
 
@@ -50,10 +52,16 @@ def test_the_example_is_python_that_the_front_page_carries():
 
 
 def test_links_lead_somewhere():
-    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+    for file in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8")):
             if "://" not in target:
-                assert (ROOT / target).exists(), target
+                assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_a_visitor_reads_it_to_its_end_and_finds_every_page():
+    assert len(README.splitlines()) <= 120
+    for page in PAGES[2:]:
+        assert f"](docs/{page.name})" in README, page.name
 
 
 def test_the_top_level_stays_short():
@@ -65,7 +73,7 @@ def test_the_top_level_stays_short():
         "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md",
         "pyproject.toml", ".editorconfig", "constraints.txt",
         "environment.yml", "docker-compose.yml", ".ci", ".gitignore", ".pre-commit-config.yaml",
-        ".github", "notebooks", "lab_env", "services", "deploy", "tests", "benchmarks",
+        ".github", "notebooks", "lab_env", "services", "deploy", "tests", "benchmarks", "docs",
     }  # fmt: skip
 
 

@@ -16,8 +16,10 @@ An exercise is a code cell tagged ``exercise`` (the stub), a code cell tagged ``
 Markdown cell tagged ``solution``: a closed ``<details>`` block with one fenced ``python`` block.
 A small step, an exercise of a minute in the middle of a lesson, is the same with the tag ``step``.
 
-``python -m lab_env.course.lessons`` writes ``notebooks/index.md``, and in README.md what stands
-between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
+The last cell, the summary, has a table of the lesson's terms: English, Spanish, meaning.
+
+``python -m lab_env.course.lessons`` writes ``notebooks/index.md`` and ``notebooks/glossary.md``, and
+in README.md what stands between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
 """
 
 import json
@@ -33,6 +35,8 @@ TIME = re.compile(r"^\*\*Time\*\* (\d+) minutes · \*\*Before this\*\* (.+)$", r
 OBJECTIVES = re.compile(r"^\*\*You will be able to\*\*:?\n\n?((?:[-*] .+\n?(?:  .+\n?)*)+)", re.M)
 DETAILS = re.compile(r"<details>(.*?)</details>", re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
+MOST_TERMS = 7  # of a lesson, in a list of lessons
 LISTED = re.compile(r"(<!-- lessons -->\n).*?(<!-- /lessons -->)", re.DOTALL)
 
 
@@ -51,6 +55,15 @@ class Lesson:
     objectives: tuple[str, ...]
     minutes: int
     before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of a lesson: in English, in Spanish, and what it means there."""
+
+    english: str
+    spanish: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +231,77 @@ def tags(cell: dict) -> list[str]:
     return cell.get("metadata", {}).get("tags", [])
 
 
-def index(where: Path | None = None, prefix: str = "") -> str:
+def terms(path: Path) -> list[Term]:
+    """Return the terms of a lesson, in the order of its table; none if it has no such table."""
+    rows = [
+        [part.strip() for part in row.split("|")]
+        for row in ROW.findall(load(path)["cells"][-1]["source"])
+    ]
+    if len(rows) < 3:
+        return []
+    columns = [
+        next((n for n, head in enumerate(rows[0]) if word in head), None)
+        for word in ("English", "Spanish", "Meaning")
+    ]
+    return [Term(*("" if n is None else row[n] for n in columns)) for row in rows[2:]]
+
+
+def index(where: Path | None = None) -> str:
     """Return the list of lessons as a Markdown table: link, objectives, minutes.
+
+    Args:
+        where: the lessons' folder, None for the course's.
+    """
+    heads = [say(f"lessons.index_{head}") for head in ("lesson", "objectives", "minutes")]
+    rows = [heads, ["--", "--", "--:"]]
+    for lesson in lessons(where):
+        link = f"[{lesson.number} {lesson.title}]({lesson.path.name})"
+        rows.append([link, "; ".join(lesson.objectives), str(lesson.minutes)])
+    return _table(rows)
+
+
+def short_index(where: Path | None = None, prefix: str = "") -> str:
+    """Return the list of lessons with their names and first terms, as a Markdown table.
 
     Args:
         where: the lessons' folder, None for the course's.
         prefix: what stands before a file's name in its link, such as "notebooks/".
     """
-    heads = [say(f"lessons.index_{head}") for head in ("lesson", "objectives", "minutes")]
+    heads = [say(f"lessons.index_{head}") for head in ("lesson", "terms", "minutes")]
+    # file names that do not become a title by their first letter alone
+    names = dict(line.split(": ", 1) for line in say("lessons.names").splitlines())
     rows = [heads, ["--", "--", "--:"]]
     for lesson in lessons(where):
-        link = f"[{lesson.number} {lesson.title}]({prefix}{lesson.path.name})"
-        rows.append([link, "; ".join(lesson.objectives), str(lesson.minutes)])
-    return "\n".join("| " + " | ".join(map(_in_table, row)) + " |" for row in rows)
+        name = names.get(lesson.name, lesson.name.replace("_", " ").capitalize())
+        link = f"[{lesson.number} {name}]({prefix}{lesson.path.name})"
+        first = [term.english for term in terms(lesson.path)[:MOST_TERMS]]
+        rows.append([link, " · ".join(first), str(lesson.minutes)])
+    return _table(rows)
+
+
+def glossary(where: Path | None = None) -> str:
+    """Return every term of the lessons as a Markdown table, by the alphabet.
+
+    Where lessons say a thing in other words, each meaning stands with its lesson.
+
+    Args:
+        where: the lessons' folder, None for the course's.
+    """
+    heads = [
+        say(f"lessons.glossary_{head}") for head in ("english", "spanish", "meaning", "lesson")
+    ]
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for path in paths(where):
+        for term in terms(path):
+            _, meanings = found.setdefault(term.english, (term.spanish, {}))
+            link = f"[{path.name[:2]}]({path.name})"
+            meanings[term.meaning] = ", ".join(filter(None, (meanings.get(term.meaning), link)))
+    rows = [heads, ["--", "--", "--", "--"]]
+    for english in sorted(found, key=lambda word: word.casefold().removeprefix("to ")):
+        spanish, meanings = found[english]
+        for meaning, links in meanings.items():
+            rows.append([f"**{english}**", spanish, meaning, links])
+    return _table(rows)
 
 
 def listings(where: Path | None = None) -> dict[Path, str]:
@@ -240,10 +311,11 @@ def listings(where: Path | None = None) -> dict[Path, str]:
         f"{say('lessons.index_title')}\n\n{say('lessons.index_made')}\n\n"
         f"{say('lessons.index_how')}\n\n{index(where)}\n"
     )
-    wanted = {where / "index.md": page}
+    words = f"{say('lessons.glossary_title')}\n\n{say('lessons.index_made')}\n\n{glossary(where)}\n"
+    wanted = {where / "index.md": page, where / "glossary.md": words}
     readme = where.parent / "README.md"
     if readme.is_file() and LISTED.search(text := readme.read_text(encoding="utf-8")):
-        table = index(where, prefix=f"{where.name}/")
+        table = short_index(where, prefix=f"{where.name}/")
         wanted[readme] = LISTED.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text)
     return wanted
 
@@ -268,6 +340,10 @@ def main() -> None:
 
 def _is_lesson(path: Path) -> bool:
     return FILE.fullmatch(path.name) is not None
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(map(_in_table, row)) + " |" for row in rows)
 
 
 def _in_table(text: str) -> str:
