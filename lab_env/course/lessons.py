@@ -18,8 +18,8 @@ A small step, an exercise of a minute in the middle of a lesson, is the same wit
 
 The last cell, the summary, has a table of the lesson's terms: English, Spanish, meaning.
 
-``python -m lab_env.course.lessons`` writes ``notebooks/index.md`` and ``notebooks/glossary.md``, and
-in README.md what stands between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
+``python -m lab_env.course.lessons`` writes ``notebooks/index.md``, ``notebooks/glossary.md``, and in
+README.md what stands between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
 """
 
 import json
