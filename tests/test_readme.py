@@ -74,6 +74,7 @@ def test_the_top_level_stays_short():
         "pyproject.toml", ".editorconfig", "constraints.txt",
         "environment.yml", "docker-compose.yml", ".ci", ".gitignore", ".pre-commit-config.yaml",
         ".github", "notebooks", "lab_env", "services", "deploy", "tests", "benchmarks", "docs",
+        ".binder", ".devcontainer",
     }  # fmt: skip
 
 

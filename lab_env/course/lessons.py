@@ -18,8 +18,8 @@ A small step, an exercise of a minute in the middle of a lesson, is the same wit
 
 The last cell, the summary, has a table of the lesson's terms: English, Spanish, meaning.
 
-``python -m lab_env.course.lessons`` writes ``notebooks/index.md``, ``notebooks/glossary.md``, and in
-README.md what stands between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
+``python -m lab_env.course.lessons`` writes ``index.md`` and ``glossary.md`` beside the lessons, and
+what stands in README.md between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
 """
 
 import json
