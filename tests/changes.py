@@ -90,14 +90,14 @@ CHANGES = (
     Change(
         "observation",
         ("lab_env/observation/**/*",),
-        ("test_observation.py", "test_other_groups.py", "test_figures.py"),
+        ("test_observation.py", "test_other_groups.py", "test_group_facts.py", "test_figures.py"),
     ),
     Change("flights", ("lab_env/flights.py",), ("test_flights.py",)),
     Change(
         "the `lab` command, or how a lesson is opened",
         ("lab_env/course/**/*",),
         (
-            "test_cli.py", "test_way_back.py", "test_predictions.py", "test_pages.py",
+            "test_cli.py", "test_way_back.py", "test_predictions.py", "test_small_steps.py", "test_copies.py", "test_pages.py",
             "test_present.py", "test_browser.py", "test_in_sight.py",
         ),
     ),

@@ -65,6 +65,17 @@ def test_a_rebalance_that_ended_while_nobody_answered_stays_ended_and_the_next_i
     assert tenure.count == 2
 
 
+def test_owners_that_were_not_asked_for_soon_enough_are_still_known():
+    tenure = OwnershipHistory(TOPIC, GROUP)
+    tenure.take(group(0.0))
+    assert not tenure.wait(4.0)  # nobody has asked: the lab is slow, and nothing is unknown
+    assert not tenure.is_unknown
+    assert tenure.wait(LATE)
+    tenure.take(group(LATE + 1))
+    tenure.take(group(LATE + 4, stale=3.0))  # asked, and no answer: soon unknown
+    assert tenure.is_unknown
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kafka_that_was_not_asked_has_not_failed_to_answer(drive, kind):
     picture = drive.picture(kind)

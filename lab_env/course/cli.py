@@ -38,12 +38,39 @@ class Commands(click.Group):
 @click.pass_context
 def lab(ctx: click.Context, no_browser: bool, port: int | None) -> None:
     if ctx.invoked_subcommand is None:
-        arguments = jupyter_arguments(lessons.folder(), no_browser, port)
+        arguments = jupyter_arguments(_lessons_here(), no_browser, port)
         _prepare()
         passed_on = ctx.meta.get(PASSED_ON, ())
         named = {word.split("=")[0] for word in passed_on}  # hers, and not ours beside it
         ours = [word for word in arguments if word.split("=")[0] not in named]
         _open_jupyter([*ours, *passed_on])
+
+
+def _lessons_here() -> Path:
+    """Return the lessons' folder; where there is none, bring those of the installed package."""
+    from lab_env.course import copies
+
+    try:
+        return lessons.folder()
+    except BadInputError:
+        if not lessons.packed():
+            raise
+        where = Path.cwd() / copies.NAME
+        for line in copies.told(copies.bring(where), where):
+            click.echo(line)
+        return where
+
+
+@lab.command(help=say("cli.help_get"))
+@click.argument(
+    "folder", type=click.Path(file_okay=False, path_type=Path), default=None, required=False
+)
+def get(folder: Path | None) -> None:
+    from lab_env.course import copies
+
+    where = Path.cwd() / copies.NAME if folder is None else folder
+    for line in copies.told(copies.bring(where), where.resolve()):
+        click.echo(line)
 
 
 @lab.command(help=say("cli.help_doctor"))

@@ -91,6 +91,11 @@ def folder() -> Path:
     raise BadInputError("lessons.no_folder", here=here)
 
 
+def packed() -> bool:
+    """Return whether the lessons were installed with the package, and can be copied from it."""
+    return (Path(__file__).resolve().parents[1] / "files" / "notebooks").is_dir()
+
+
 def paths(where: Path | None = None) -> list[Path]:
     """Return the lessons' files, in order; ``where`` is their folder, None for the course's."""
     return sorted(filter(_is_lesson, (where or folder()).glob("*.ipynb")))
