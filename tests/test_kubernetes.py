@@ -251,8 +251,10 @@ def test_copies_are_as_many_as_in_the_compose_file_and_no_time_is_a_lessons():
         documents = rendered(place)
         brokers = the(documents, "StatefulSet", "kafka")
         ours = variables(documents, brokers, containers(brokers)[0], "kafka-1")
-        copies = {key for key in compose if key.endswith(("REPLICATION_FACTOR", "MIN_ISR"))}
-        assert len(copies) == 5
+        copies = {
+            key for key in compose if key.endswith(("REPLICATION_FACTOR", "MIN_ISR", "REPLICAS"))
+        }
+        assert len(copies) == 7
         assert {key: ours.get(key) for key in copies} == {key: compose[key] for key in copies}
         times = [key for key in ours if key.endswith(("_MS", "_SECONDS"))]
         assert times == []

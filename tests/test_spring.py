@@ -158,7 +158,7 @@ def test_as_containers_it_shares_a_group_and_is_seen_from_here(project, temurin)
             assert outside.until(lambda: len(owners(outside, "delays")) == 2, 30)
             wait_until(lambda: observer.members["member"].nunique() == 2)
             assert outside.until(lambda: len(outside.records("flights.delayed")) > 3, 30)
-            assert all(name.startswith("airport-") for name in owners(outside, "delays"))
+            assert all(name.startswith("airport-delays-") for name in owners(outside, "delays"))
     finally:
         compose.run("down", "--volumes", "--rmi", "local", seconds=60)
 
