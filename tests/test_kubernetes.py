@@ -208,7 +208,7 @@ ACCEPTED = {
     ("CKV_K8S_11", "Deployment departures"): "a JVM needs much CPU while it starts, little after",
     ("CKV_K8S_35", "StatefulSet kafka"): "the image takes its settings from variables",
     ("CKV_K8S_40", "StatefulSet kafka"): "1000 is the user to whom the image's files belong",
-    ("CKV_K8S_8", "Deployment board"): "it opens no port, and ends by itself if it cannot work",
+    ("CKV_K8S_11", "Deployment board"): "throttled, it falls behind; its request keeps its share",
     ("CKV_K8S_9", "Deployment board"): "it opens no port, and nobody sends it anything",
 }
 
