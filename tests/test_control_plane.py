@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from airport_image import take_the_jar
 from conftest import maven, wait_until
 from control_plane import Refused, cluster
 
@@ -442,6 +443,7 @@ def airport(flights, mvn, tmp_path):
     folder = tmp_path / "airport"
     done = maven(folder, "package", "-DskipTests")
     assert done.returncode == 0, done.stdout[-4000:]
+    take_the_jar(folder)
     flights.agent.build("airport:1", folder)
     yield
     for name in ("departures", "delays"):

@@ -8,6 +8,7 @@ import pytest
 from conftest import wait_until
 from foreseen import asked
 from lesson import lesson_to_its_end, some
+from mended_files import RIGHT_FILES, WRONG_FILES, changed
 from test_containers import left
 
 from lab_env.clusters import docker_cli
@@ -92,91 +93,17 @@ def test_without_an_engine_exercise_1_is_neither_passed_nor_failed(without):
 
 # -- exercise 2, the file: needs no engine ----------------------------------------------------
 
-RIGHT = """
-mended.write_text('''
-services:
-  kafka:
-    image: apache/kafka:4.3.1
-    ports: ["127.0.0.1:${KAFKA_PORT:-9092}:9092"]
-    environment:
-      KAFKA_NODE_ID: 1
-      KAFKA_PROCESS_ROLES: broker,controller
-      KAFKA_CONTROLLER_QUORUM_VOTERS: 1@kafka:9093
-      KAFKA_CONTROLLER_LISTENER_NAMES: CONTROLLER
-      KAFKA_LISTENERS: HOST://:9092,DOCKER://:19092,CONTROLLER://:9093
-      KAFKA_ADVERTISED_LISTENERS: HOST://127.0.0.1:${KAFKA_PORT:-9092},DOCKER://kafka:19092
-      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: HOST:PLAINTEXT,DOCKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-      KAFKA_INTER_BROKER_LISTENER_NAME: DOCKER
-      KAFKA_LOG_DIRS: /var/lib/kafka/data
-      KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1
-      KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE: 2097152
-      KAFKA_HEAP_OPTS: -Xms128m -Xmx256m
-    volumes: [kafka-data:/var/lib/kafka/data]
-    mem_limit: 768m
-volumes:
-  kafka-data:
-''');
-"""
-PORTS = '["127.0.0.1:${KAFKA_PORT:-9092}:9092"]'
-MOUNT = "[kafka-data:/var/lib/kafka/data]"
-DECLARED = "volumes:\n  kafka-data:\n"
-WRONG_FILES = {
-    "latest": ({"4.3.1": "latest"}, "latest is a tag like any other"),
-    "no tag": ({":4.3.1": ""}, "latest is a tag like any other"),
-    "a short tag": ({"4.3.1": "4"}, "a label that can be moved"),
-    "another publisher's image": ({"apache/kafka": "bitnami/kafka"}, "variables of its own"),
-    "open to the network": ({PORTS: '["${KAFKA_PORT:-9092}:9092"]'}, "past the firewall"),
-    "0.0.0.0 in front": ({'["127.0.0.1': '["0.0.0.0'}, "past the firewall"),
-    "the other one is open": ({PORTS: f"{PORTS[:-1]}, '19092:19092']"}, "past the firewall"),
-    "nothing published": ({f"    ports: {PORTS}\n": ""}, "a network of its own"),
-    "advertises 0.0.0.0": ({"HOST://127.0.0.1": "HOST://0.0.0.0"}, "as a place to go it is none"),
-    "advertises the container": ({"HOST://127.0.0.1": "HOST://kafka"}, "does not know"),
-    "another port": ({"HOST://127.0.0.1:${KAFKA_PORT:-9092}": "HOST://127.0.0.1:29092"},
-        "the same variable in both places"),
-    "localhost for containers": ({"DOCKER://kafka": "DOCKER://localhost"},
-        "Inside a container localhost is that container"),
-    "the listener of the host": ({"DOCKER://kafka:19092": "DOCKER://kafka:9092"},
-        "At which port DOCKER listens"),
-    "one listener": ({",DOCKER://kafka:19092": ""}, "from both sides of the wall"),
-    "no volume": ({f"    volumes: {MOUNT}\n": ""}, "`down` removes the container"),
-    "a volume elsewhere": ({"kafka-data:/var/lib/kafka/data": "kafka-data:/kafka"},
-        "nothing else"),
-    "the image's own place": ({"      KAFKA_LOG_DIRS: /var/lib/kafka/data\n": ""},
-        "KAFKA_LOG_DIRS says where"),
-    "no name": ({MOUNT: "[/var/lib/kafka/data]"}, "belongs to one container"),
-    "a folder": ({MOUNT: "[./data:/var/lib/kafka/data]"}, "as another user"),
-    "not declared": ({DECLARED: ""}, "beside its services"),
-    "the wrong variable": ({"KAFKA_HEAP_OPTS": "KAFKA_OPTS"}, "two sizes meet"),
-    "no heap": ({"      KAFKA_HEAP_OPTS: -Xms128m -Xmx256m\n": ""}, "a gigabyte by itself"),
-    "no limit": ({"    mem_limit: 768m\n": ""}, "the memory of all others"),
-    "a tight limit": ({"768m": "256m"}, "more than its heap"),
-    "not YAML": ({"    ports": "   ports"}, "indentation"),
-    "no service": ({"  kafka:\n    image": "  broker:\n    image"}, "only five pieces are wrong"),
-}  # fmt: skip
-RIGHT_FILES = {
-    "with localhost": {"HOST://127.0.0.1": "HOST://localhost"},
-    "written at length": {
-        PORTS: "[{target: 9092, published: '${KAFKA_PORT:-9092}', host_ip: 127.0.0.1}]",
-        MOUNT: "[{type: volume, source: kafka-data, target: /var/lib/kafka/data}]",
-        "768m": "1g",
-    },
-    "another place for the records": {"/var/lib/kafka/data": "/var/lib/kafka/data/"},
-}
 
-
-def changed(pieces: dict[str, str]) -> str:
-    text = RIGHT
-    for old, new in pieces.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
+def written(pieces: dict[str, str]) -> str:
+    """Return code that writes the right file with some pieces changed."""
+    return f"mended.write_text({changed(pieces)!r});"
 
 
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("wrong", some(WRONG_FILES))
 def test_a_file_that_is_not_mended_is_told_what_is_wrong(without, wrong):
     pieces, hint = WRONG_FILES[wrong]
-    without.refuses(2, changed(pieces), hint)
+    without.refuses(2, written(pieces), hint)
 
 
 @pytest.mark.shares_a_lab
@@ -204,7 +131,7 @@ def test_the_solution_is_accepted_without_an_engine(without):
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", some(RIGHT_FILES, 1))
 def test_another_right_file_is_accepted(without, right):
-    without.accepts(2, changed(RIGHT_FILES[right]))
+    without.accepts(2, written(RIGHT_FILES[right]))
 
 
 # -- with an engine -------------------------------------------------------------------------
@@ -368,7 +295,7 @@ def test_a_file_that_does_not_live_is_told_why(contained, wrong):
     contained.execute("import lab_env.checks.docker_and_compose as _check")
     contained.execute("_check.TRIP_SECONDS = 8.0")
     pieces, hint = WRONG_LIVES[wrong]
-    contained.refuses(2, changed(pieces), hint)
+    contained.refuses(2, written(pieces), hint)
     contained.execute("_check.TRIP_SECONDS = 40.0")
 
 

@@ -5,6 +5,7 @@ set -euo pipefail
 
 home=/opt/kafka-lab                # the Compose files, and the script that starts them
 compose_version=v5.6.0             # a version, never "latest"
+units=/etc/systemd/system
 metadata=${METADATA:-http://169.254.169.254}  # an address that exists in every instance
 
 # `lab_env.aws.files.user_data()` puts docker-compose.yml and aws.yml here: tar, gzip, base64
@@ -12,7 +13,8 @@ files=""
 
 # 1. Update the packages
 update() {
-  dnf update -y
+  # without the release it stays with the packages of the day when the image was made
+  dnf update -y --releasever=latest
 }
 
 # 2. Install Docker
@@ -61,11 +63,17 @@ write_files() {
     declare -f ask up
     echo up
   } >"$home/up.sh"
-  chmod 0755 "$home/up.sh"
+  {
+    echo '#!/bin/bash'
+    echo 'set -euo pipefail'
+    declare -f add_user_of_kafka
+    echo 'add_user_of_kafka "$@"'
+  } >"$home/user.sh"
+  chmod 0755 "$home/up.sh" "$home/user.sh"
 }
 
 write_service() {
-  cat >/etc/systemd/system/kafka-lab.service <<UNIT
+  cat >"$units/kafka-lab.service" <<UNIT
 [Unit]
 Description=Kafka of the airport
 Requires=docker.service
@@ -73,10 +81,19 @@ After=docker.service network-online.target
 Wants=network-online.target
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=$home/up.sh
-ExecStop=/usr/bin/docker compose --project-directory $home -f $home/docker-compose.yml -f $home/aws.yml stop
+# it is this unit alone that starts and stops Kafka: the container has no restart of its own
+Type=exec
+ExecStartPre=$home/up.sh
+ExecStart=/bin/bash -c 'exit "\$\$(docker wait kafka-lab-kafka-1)"'
+# by the labels of the containers: the files want addresses, which only up.sh knows
+ExecStop=/usr/bin/docker compose --project-name kafka-lab stop
+# 143: Kafka has ended on SIGTERM
+SuccessExitStatus=143
+Restart=on-failure
+RestartSec=5
+# the image is fetched meanwhile; Kafka gets two minutes to end
+TimeoutStartSec=15min
+TimeoutStopSec=150
 
 [Install]
 WantedBy=multi-user.target
@@ -106,6 +123,18 @@ up() {
 
 start_kafka() {
   systemctl enable --now kafka-lab
+}
+
+# By hand, as root, once it runs: make a user who may log in at 9092. The password comes from the
+# standard input, so that no list of processes shows it:  user.sh board <password.txt
+add_user_of_kafka() {
+  local password
+  IFS= read -rs -p "password of $1: " password || [[ $password ]]
+  # in a file of properties a backslash is written twice
+  printf 'SCRAM-SHA-512=password=%s\n' "${password//\\/\\\\}" |
+    docker exec --interactive kafka-lab-kafka-1 /opt/kafka/bin/kafka-configs.sh \
+      --bootstrap-server localhost:19092 --alter --entity-type users --entity-name "$1" \
+      --add-config-file /dev/stdin
 }
 
 main() {

@@ -7,6 +7,13 @@ What it has to know comes from outside, by variables:
     GROUP       with whom to share it: board
     PATIENCE    after so many seconds without a group it gives up (60)
     WORK        how long it takes to show a flight, in seconds (0.02)
+    ALIVE       a file that it touches while it goes on; none if not named
+
+    PASSWORD    with which it logs in, by SASL; none if Kafka asks for no login
+    USERNAME    as whom it logs in (board)
+    SASL        by which mechanism (SCRAM-SHA-512)
+    SECURITY    SASL_SSL, or SASL_PLAINTEXT where the network is its own (SASL_SSL)
+    CA          a file with the authority that signed the brokers' certificates; else the system's
 
 `python board.py --check` only tries whether it can join, and ends.
 """
@@ -20,6 +27,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
@@ -29,9 +37,25 @@ TOPIC = os.environ.get("TOPIC", "flights.departed")
 GROUP = os.environ.get("GROUP", "board")
 PATIENCE = float(os.environ.get("PATIENCE", "60"))
 WORK = float(os.environ.get("WORK", "0.02"))
+ALIVE = os.environ.get("ALIVE")
+USERNAME = os.environ.get("USERNAME", "board")
 NAME = f"{GROUP}-{socket.gethostname()[:4]}"  # a container's host name is its id
 
 stopping = threading.Event()
+
+
+def login() -> dict:
+    """Return how a client logs in: keyword arguments, none if there is no password."""
+    password = os.environ.get("PASSWORD")
+    if not password:
+        return {}
+    return {
+        "security_protocol": os.environ.get("SECURITY", "SASL_SSL"),
+        "sasl_mechanism": os.environ.get("SASL", "SCRAM-SHA-512"),
+        "sasl_plain_username": USERNAME,
+        "sasl_plain_password": password,
+        "ssl_cafile": os.environ.get("CA"),
+    }
 
 
 def main() -> int:
@@ -41,11 +65,14 @@ def main() -> int:
     deadline = time.monotonic() + PATIENCE
     consumer = connect(deadline)
     if consumer is None:
-        return gives_up(f"nobody answers at {BOOTSTRAP}")
+        # a broker that does not know the password closes the connection, and says nothing
+        refused = f", or the login of {USERNAME} is refused" if login() else ""
+        return gives_up(f"nobody answers at {BOOTSTRAP}{refused}")
     with closing(consumer):  # leaves the group, so that others take over at once
         consumer.subscribe([TOPIC])
         joined = False
         while not stopping.is_set():
+            goes_on()
             batch = poll(consumer)
             if not joined and consumer.group_metadata().generation_id >= 0:
                 joined = True
@@ -77,10 +104,17 @@ def connect(deadline: float) -> KafkaConsumer | None:
                 allow_auto_create_topics=False,  # a name with a typo makes no topic
                 heartbeat_interval_ms=300,
                 session_timeout_ms=6000,
+                **login(),
             )
         except KafkaError:
             stopping.wait(0.2)  # it may still be starting: try again
     return None
+
+
+def goes_on() -> None:
+    """Leave a sign that the loop goes round: a program that hangs leaves none."""
+    if ALIVE:
+        Path(ALIVE).touch()
 
 
 def poll(consumer: KafkaConsumer) -> dict:
