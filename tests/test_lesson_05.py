@@ -3,6 +3,8 @@
 import pytest
 from lesson import some
 
+from lab_env.checks.consumer_groups import Evidence, Found, judge
+
 NUMBER = "05"
 EACH_CELL_TWICE = True
 
@@ -15,6 +17,7 @@ def test_what_the_prose_claims_happens(lesson):
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
         assert "comes into being when a consumer joins it" in lesson.output(exercise.check)
+    lesson.asks_each_step()
     # an empty poll is not an empty topic
     assert value("sum(polls)") == 0
     assert value("got") == value("end") > 3000
@@ -93,10 +96,118 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     assert len(told) == 4
     assert "gate-7 owns 5" in told[0]
     assert "board owns 0-5" in told[1]
-    assert "desks.departed" in told[2]
+    assert "desks.departed, group desks" in told[2]  # both topics: a desk may own of one alone
+    assert "desks.landed, group desks" in told[2]
 
 
-DAY = "day, crew, audit = fresh_day()\n"
+# one change each: what is right, and what a typical wrong state is told
+WRONG_STEPS = {
+    "no poll at all": ("seek", "    pass", "while it polls, with a timeout"),
+    "a poll that waits for nothing": ("seek", "    consumer.poll()", "while it polls"),
+    "a poll between seek and commit": (
+        "seek",
+        "    lab.until(lambda: consumer.poll(timeout_ms=500))\n"
+        "    consumer.seek(TopicPartition(fresh, 0), 40)\n"
+        "    lab.until(lambda: consumer.poll(timeout_ms=500))\n"
+        "    consumer.commit()\n"
+        "if False:",
+        "commit without another",
+    ),
+    "a partition each": ("standby", "partitions=2", "as many partitions as members"),
+    "more partitions": ("standby", "partitions=3", "as many partitions as members"),
+    "one partition each": ("even", "partitions=1", "the same desk"),
+    "another odd number": ("even", "partitions=5", "the same desk"),
+}
+RIGHT_STEPS = {
+    "polls in a loop": (
+        "seek",
+        "    while not consumer.assignment():\n        consumer.poll(timeout_ms=500)",
+    ),
+    "two for each desk": ("even", "partitions=2"),
+}
+CHANGED = {
+    "seek": "    lab.until(lambda: consumer.poll(timeout_ms=500))",
+    "standby": "partitions=1",
+    "even": "partitions=4",
+}
+
+
+def with_change(lesson, step: str, change: str) -> str:
+    """Return the solution of a small step with another change than its own."""
+    solution = lesson.steps[step].solution
+    assert CHANGED[step] in solution
+    return solution.replace(CHANGED[step], change)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("step", CHANGED)
+def test_a_small_step_is_taken_by_its_solution(lesson, step):
+    answer = lesson.takes_step(step)
+    assert answer.passed, answer.text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", some(WRONG_STEPS, 4))
+def test_a_wrong_small_step_is_told_what_it_comes_from(lesson, wrong):
+    step, change, told = WRONG_STEPS[wrong]
+    answer = lesson.takes_step(step, with_change(lesson, step, change))
+    assert not answer.passed
+    assert told in answer.text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("right", some(RIGHT_STEPS, 1))
+def test_another_right_small_step_is_taken(lesson, right):
+    step, change = RIGHT_STEPS[right]
+    answer = lesson.takes_step(step, with_change(lesson, step, change))
+    assert answer.passed, answer.text
+
+
+CREW = {"crew": [2, 2, 2]}
+
+
+def judged(shares: dict[str, int], wanted=None, state="Stable", read=False, lag=0, **more):
+    group = Found(state, shares, read, lag)
+    return judge(Evidence("day", 6, 300, {"crew": group}, **more), wanted or CREW, committed=True)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("shares", "more", "told"),
+    [
+        ({}, {}, "comes into being"),
+        ({}, {"running": 3}, "a few seconds"),
+        ({}, {"read": True}, "A member that closes"),
+        ({}, {"others": ("crow",), "running": 1}, "Another name"),
+        ({"crew": 6}, {"running": 1}, "copies=3 makes three names"),
+        ({"crew": 6}, {"failed": ("crew-2", "KeyError: 'x'")}, "Mend that line"),
+        ({"a": 2, "b": 2, "c": 2}, {"lag": 7}, "To own a partition is not"),
+        ({"a": 2, "b": 2, "c": 2}, {"state": "PreparingRebalance"}, "next poll()"),
+        ({"a": 3, "b": 2, "c": 1}, {}, "The number of members is right"),
+        ({"a": 2, "b": 2, "c": 1, "d": 1}, {}, "All members of a group share"),
+    ],
+)
+def test_what_was_found_is_judged_without_a_broker(shares, more, told):
+    answer = judged(shares, **more)
+    assert not answer
+    assert told in answer.hint
+
+
+@pytest.mark.fast
+def test_services_that_are_all_in_the_other_group_are_told_of_their_names():
+    found = {"crew": Found("Empty", {}, False, 0), "audit": Found("Stable", {"a": 6}, True, 0)}
+    wanted = CREW | {"audit": [6]}
+    answer = judge(Evidence("day", 6, 300, found, running=1), wanted, committed=True)
+    assert "replaces it" in answer.hint
+    assert judged({"a": 2, "b": 2, "c": 2}, read=True)
+
+
+DAY = (
+    "lab.services.stop()\n"
+    "day, crew, audit = lab.topic('day.landed', partitions=6), lab.group('crew'), "
+    "lab.group('audit')\n"
+    "send(day, landings[:300])\n"
+)
 THREE = "lab.service(gate, day, crew, name='crew', copies=3)\n"
 ALONE = "lab.service(gate, day, audit, name='auditor')\n"
 SITTER = """
@@ -128,11 +239,15 @@ def sleeper(service, topic, group):
 
 
 lab.service(sleeper, day, crew, name="asleep")
-settled(crew, 1)
+lab.assignment(crew, 1)
 lab.service(gate, day, crew, name="awake", copies=2)
 """
 # what the student wrote, and what the answer must speak of
 WRONG_GROUPS = {
+    "one name for all three": (
+        DAY + "for _ in range(3):\n    lab.service(gate, day, crew, name='crew')\n" + ALONE,
+        "copies=3 makes three names",
+    ),
     "nothing": (DAY, "comes into being when a consumer joins"),
     "all in one group": (
         DAY + "lab.service(gate, day, crew, name='crew', copies=4)",
@@ -202,6 +317,11 @@ RIGHT_GROUPS = {
     + "lab.service(rusty, day, crew, address, name='rusty', copies=3)\n"
     + ALONE,
     "a consumer in each of three threads": DAY + THREADS + ALONE,
+    "one after the other, by the classic protocol of librdkafka": DAY
+    + CONFLUENT.replace("SETTINGS", "'partition.assignment.strategy': 'roundrobin'")
+    + "for n in range(3):\n"
+    "    lab.service(rusty, day, crew, address, name=f'one-{n}')\n"
+    "    lab.assignment(crew, n + 1)\n" + ALONE,
 }
 
 
@@ -225,7 +345,11 @@ def test_exercise_1_another_right_way_passes(lesson, right):
     lesson.accepts(1, RIGHT_GROUPS[right], right)
 
 
-PAIR = "pair, uneven, even = fresh_pair()\n"
+PAIR = (
+    "lab.services.stop()\n"
+    "pair = [lab.topic(name, partitions=3) for name in ('pair.departed', 'pair.landed')]\n"
+    "uneven, even = lab.group('uneven'), lab.group('even')\n"
+)
 
 
 def rules(**chosen: str) -> str:
@@ -242,8 +366,14 @@ EACH_A_TOPIC = PAIR + (
     "    lab.service(desk, [topic], even, 'range', name=f'even-desk-{number}')\n"
 )
 WRONG_RULES = {
-    "sticky for both": (rules(uneven="sticky", even="sticky"), "the rest of every topic falls"),
-    "range for both": (rules(uneven="range", even="range"), "the rest of every topic falls"),
+    "the same names in both groups": (
+        rules(uneven="range", even="roundrobin")
+        .replace("uneven-desk", "desk")
+        .replace("even-desk", "desk"),
+        "names of their own",
+    ),
+    "sticky for both": (rules(uneven="sticky", even="sticky"), "the remainder of every topic goes"),
+    "range for both": (rules(uneven="range", even="range"), "the remainder of every topic goes"),
     "one topic only": (
         rules(uneven="range", even="roundrobin").replace(
             "desk, pair, even", "desk, pair[:1], even"
@@ -252,7 +382,7 @@ WRONG_RULES = {
     ),
     "two rules in one group": (
         rules(even="roundrobin")
-        + "lab.service(desk, pair, uneven, 'range', name='uneven-1')\nsettled(uneven, 1)\n"
+        + "lab.service(desk, pair, uneven, 'range', name='uneven-1')\nlab.assignment(uneven, 1)\n"
         + "lab.service(desk, pair, uneven, 'roundrobin', name='uneven-2')",
         "Mend that line",
     ),
@@ -262,14 +392,35 @@ WRONG_RULES = {
         ),
         "All members of a group share",
     ),
+    "range and range, four desks in one group": (
+        PAIR + "lab.service(desk, pair, uneven, 'range', name='desk', copies=4)",
+        "All members of a group share",
+    ),
     "one closed again": (
         rules(uneven="range", even="roundrobin")
-        + "settled(even, 2)\nlab.services['even-desk-1'].stop()",
+        + "lab.assignment(even, 2)\nlab.services['even-desk-1'].stop()",
         "with fewer members each has more",
     ),
 }
+LIBRDKAFKA = """
+def rusty(service, topics, group, rule, address):
+    from confluent_kafka import Consumer
+
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group,
+                         "client.id": service.name, "partition.assignment.strategy": rule})
+    consumer.subscribe(topics)
+    while service.running:
+        consumer.poll(0.2)
+    consumer.close()
+
+
+address = ",".join(lab.connection["bootstrap_servers"])
+for group, rule in {uneven: "range", even: "roundrobin"}.items():
+    lab.service(rusty, pair, group, rule, address, name=f"{group}-desk", copies=2)
+"""
 RIGHT_RULES = {
     "cooperative": rules(uneven="range", even="cooperative-sticky"),
+    "librdkafka": PAIR + LIBRDKAFKA,
     "a member for each topic": EACH_A_TOPIC,
 }
 

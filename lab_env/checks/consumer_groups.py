@@ -41,6 +41,29 @@ class Found:
     lag: int
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What an answer is judged by.
+
+    Attributes:
+        topics: real names, in a text.
+        count: partitions of these topics.
+        records: in these topics.
+        groups: those that were asked for, by name.
+        others: names of other groups whose members own something of the topics.
+        running: how many services run.
+        failed: name and error of a service of this attempt whose function has raised, or None.
+    """
+
+    topics: str
+    count: int
+    records: int
+    groups: Mapping[str, Found]
+    others: tuple[str, ...] = ()
+    running: int = 0
+    failed: tuple[str, str] | None = None
+
+
 @graded
 def divided(
     lab: "Lab",
@@ -62,36 +85,49 @@ def divided(
     """
     topics = [topics] if isinstance(topics, str) else list(topics)
     wanted = {group: sorted(shares, reverse=True) for group, shares in groups.items()}
+    return judge(_gather(lab, topics, wanted, committed), wanted, committed=committed)
+
+
+def _gather(lab: "Lab", topics: list[str], wanted: dict, committed: bool) -> Evidence:
+    """Read the groups as soon as they are as asked, or will not change by themselves."""
     ends: dict[str, dict[int, int]] = {}
 
     def is_whole() -> bool:
         ends.update({topic: queries.end_offsets(lab.connection, topic) for topic in topics})
         return all(sum(map(len, ends.values())) == sum(shares) for shares in wanted.values())
 
-    until(is_whole, TOLD_SECONDS)
-    count, named = sum(map(len, ends.values())), ", ".join(topics)
-    for shares in wanted.values():
-        if count != sum(shares):
-            return _wrong("topic", topics=named, count=count, wanted=sum(shares))
-    if committed and not any(sum(one.values()) for one in ends.values()):
-        return _wrong("empty", topics=named)
+    whole = until(is_whole, TOLD_SECONDS)
+    named, count = ", ".join(topics), sum(map(len, ends.values()))
+    records = sum(sum(one.values()) for one in ends.values())
+    if not whole or (committed and not records):
+        return Evidence(named, count, records, {})
     found = _wait(lab, ends, wanted, committed)
-    for group, one in found.items():
-        if _fits(one, wanted[group], committed):
-            continue
-        values = {
-            "topics": named,
-            "group": group,
-            "count": count,
-            "members": len(one.shares),
-            "wanted": _listed(wanted[group]),
-            "wanted_members": len(wanted[group]),
-            "shares": _in_words(one.shares),
-            "lag": one.lag,
-            "seconds": MOST_SECONDS,
-        }
-        return _what_is_wrong(lab, topics, wanted, group, one, values)
-    told = "; ".join(f"{group} ({_in_words(one.shares)})" for group, one in found.items())
+    others = sorted(
+        name
+        for name, group in queries.groups(lab.connection).items()
+        if name not in wanted and any(_owns(member, topics) for member in group["members"])
+    )
+    return Evidence(named, count, records, found, tuple(others), _running(lab), _failed(lab))
+
+
+def judge(evidence: Evidence, wanted: Mapping[str, list[int]], *, committed: bool) -> Result:
+    """Return the answer to what was found, without another look.
+
+    Args:
+        evidence: what was found.
+        wanted: by group, how many partitions each member is to own, the largest first.
+        committed: whether the groups must have committed all records.
+    """
+    for shares in wanted.values():
+        if evidence.count != sum(shares):
+            topics, count = evidence.topics, evidence.count
+            return _wrong("topic", topics=topics, count=count, wanted=sum(shares))
+    if committed and not evidence.records:
+        return _wrong("empty", topics=evidence.topics)
+    for group, one in evidence.groups.items():
+        if not _fits(one, wanted[group], committed):
+            return _what_is_wrong(evidence, group, wanted[group])
+    told = "; ".join(f"{group} ({_in_words(one.shares)})" for group, one in evidence.groups.items())
     return passed(
         "consumer_groups.divided_all" if committed else "consumer_groups.divided", told=told
     )
@@ -101,31 +137,41 @@ def _wrong(name: str, /, **values: object) -> Result:
     return not_yet(f"consumer_groups.{name}", **values)
 
 
-def _what_is_wrong(
-    lab: "Lab", topics: list[str], wanted: dict, group: str, one: Found, values: dict
-) -> Result:
-    if (name := _failed(lab)) and len(one.shares) < len(wanted[group]):
-        return _wrong("failed", name=name, error=lab.services[name].error, **values)
+def _what_is_wrong(evidence: Evidence, group: str, wanted: list[int]) -> Result:
+    one = evidence.groups[group]
+    values = {
+        "topics": evidence.topics,
+        "group": group,
+        "count": evidence.count,
+        "members": len(one.shares),
+        "wanted": _listed(wanted),
+        "wanted_members": len(wanted),
+        "shares": _in_words(one.shares),
+        "lag": one.lag,
+        "seconds": MOST_SECONDS,
+        "running": evidence.running,
+        "others": ", ".join(evidence.others),
+    }
+    if evidence.failed and len(one.shares) < len(wanted):
+        name, error = evidence.failed
+        return _wrong("failed", name=name, error=error, **values)
     if one.state in REBALANCING:
         return _wrong("rebalancing", **values)
     if not one.shares:
-        return _nobody(lab, topics, wanted, one, values)
-    return _wrong(_wrong_shares(one, wanted[group]), **values)
+        return _wrong(_nobody(evidence, one), **values)
+    return _wrong(_wrong_shares(one, wanted), **values)
 
 
-def _nobody(lab: "Lab", topics: list[str], wanted: dict, one: Found, values: dict) -> Result:
-    """Return what to say of a group without a member."""
-    others = {
-        name
-        for name, group in queries.groups(lab.connection).items()
-        if name not in wanted and any(_owns(member, topics) for member in group["members"])
-    }
-    if others:
-        return _wrong("other_group", others=", ".join(sorted(others)), **values)
+def _nobody(evidence: Evidence, one: Found) -> str:
+    """Return the name of what is wrong with a group without a member."""
+    if evidence.others:
+        return "other_group"
     if one.read:
-        return _wrong("left", **values)
-    running = _running(lab)
-    return _wrong("idle_services" if running else "nobody", running=running, **values)
+        return "left"
+    if not evidence.running:
+        return "nobody"
+    at_work = sum(len(group.shares) for group in evidence.groups.values())
+    return "idle_services" if evidence.running > at_work else "elsewhere"
 
 
 def _wrong_shares(one: Found, wanted: list[int]) -> str:
@@ -207,14 +253,14 @@ def _running(lab: "Lab") -> int:
     return sum(service.state == "running" for service in lab.services.values())
 
 
-def _failed(lab: "Lab") -> str | None:
-    """Return the name of a service of the last attempt whose function has raised."""
+def _failed(lab: "Lab") -> tuple[str, str] | None:
+    """Return name and error of a service of the last attempt whose function has raised."""
     starts = [mark.time for mark in lab.journal.marks if mark.kind == "start"]
     fails = [mark for mark in lab.journal.marks if mark.kind == "fail"]
     for mark in reversed(fails):
         service = lab.services.get(mark.subject)
         if service is not None and service.state == "failed" and mark.time > starts[-1] - 1.0:
-            return service.name
+            return service.name, str(service.error)
     return None
 
 

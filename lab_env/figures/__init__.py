@@ -207,7 +207,9 @@ class Show:
         finally:
             self.scale, self._detail = usual, 1.0
 
-    def ownership(self, topic: str, groups: str | Iterable[str], lag: bool = True) -> "Ownership":
+    def ownership(
+        self, topic: str | Iterable[str], groups: str | Iterable[str], lag: bool = True
+    ) -> "Ownership":
         """Show which member of a group owns which partition of a topic, rebalances, and the lag.
 
         What is seen is what the broker tells, about four times a second: a rebalance lasts from
@@ -216,20 +218,27 @@ class Show:
         what was so before, and this picture shows a grey gap.
 
         Args:
-            topic: real name, as `lab.topic` returned it.
-            groups: a group's real name, or several: each has its own block of rows.
-            lag: show below how many records wait for each group.
+            topic: real name, as `lab.topic` returned it, or several that the groups read.
+            groups: a group's real name, or several: each has its own block of rows, for each
+                topic one.
+            lag: show below how many records wait for each group; of several topics there is none.
 
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
         """
-        groups = self._names(topic, groups)
-        if not groups:
+        topics = tuple(topic) if isinstance(topic, list | tuple) else (topic,)
+        if not topics:
+            raise BadInputError("figures.bad_topic", got=topic)
+        names = self._names(topics[0], groups)
+        for one in topics[1:]:
+            self._names(one, names)
+        topics = tuple(dict.fromkeys(topics))
+        if not names:
             raise BadInputError("figures.no_owners")
         from lab_env.figures.ownership import Ownership
 
-        return self._on_stage(Ownership, topic, groups, bool(lag))
+        return self._on_stage(Ownership, topics, names, bool(lag) and len(topics) == 1)
 
     def pauses(
         self, services: "str | Iterable[str] | None" = None, longer_than: float = 0.3

@@ -25,12 +25,19 @@ WIDEST = 190.0  # units that names beside a block may take
 
 
 class Block:
-    """The rows of one group: what is known, and how it is painted."""
+    """The rows of one group and topic: what is known, and how it is painted.
+
+    Args:
+        topic, group: real names.
+        name: by which it is told from the other blocks: the group's, or the topic's.
+        panel: its place.
+    """
 
     bars: Bars  # both are made in `build`
     artist: Pixels
 
-    def __init__(self, topic: str, group: str, panel: Panel):
+    def __init__(self, topic: str, group: str, name: str, panel: Panel):
+        self.name = name
         self.tenure = OwnershipHistory(topic, group)
         self.depth = LagSeries(topic, group)
         self.panel = panel
@@ -39,25 +46,31 @@ class Block:
 class Ownership(Stamped, TimeFigure):
     """Bars in the members' colours, a row a partition, a block of rows a group; below, the lag.
 
+    Where groups read several topics, a block is of one group and one topic.
+
     Args:
         stage, scale: as of every picture.
-        topic: real name.
+        topics: real names, at least one.
         groups: real names, at least one.
-        lag: whether to show the records that wait.
+        lag: whether to show the records that wait; of one topic only.
     """
 
     def __init__(
         self,
         stage: Stage,
-        topic: str,
+        topics: tuple[str, ...],
         groups: tuple[str, ...],
         lag: bool = True,
         scale: float = 1.0,
     ):
-        super().__init__(stage, ("ownership", topic, groups, lag), scale, groups)
-        self._topic = topic
-        self.title = say("figures.ownership_title", topic=topic)
-        self._blocks = [Block(topic, group, Panel(grid=False)) for group in groups]
+        super().__init__(stage, ("ownership", topics, groups, lag), scale, groups)
+        several = len(topics) > 1
+        self.title = say("figures.ownership_title", topic=", ".join(topics))
+        self._blocks = [
+            Block(topic, group, topic if several else group, Panel(grid=False))
+            for group in groups
+            for topic in topics
+        ]
         self._lag_panel = Panel(label=say("figures.lag_unit")) if lag else None
         self.panels = [block.panel for block in self._blocks]
         if self._lag_panel is not None:
@@ -282,7 +295,7 @@ class Ownership(Stamped, TimeFigure):
         head = style.INK
         if self._lag_panel is not None and len(self._blocks) > 1:
             head = self._stage.palette.look(tenure.group).ink  # as its line below
-        lines = [[(style.shorten(tenure.group), head)], [(self._kind_of(tenure), style.SOFT)]]
+        lines = [[(style.shorten(block.name), head)], [(self._kind_of(tenure), style.SOFT)]]
         room = int((block.panel.height + 4) // self.line_height(style.NAME)) - len(lines)
         idle = sorted(tenure.idle, key=style.natural)
         unnamed = self._unnamed(block)
@@ -379,8 +392,10 @@ class Ownership(Stamped, TimeFigure):
                 told := block.depth.told("figures.ownership_waiting")
             ):
                 words.append(told)
+            key = "group" if block.name == block.tenure.group else "topic"
             group = say(
-                "figures.ownership_group",
+                f"figures.ownership_{key}",
+                topic=block.tenure.topic,
                 group=block.tenure.group,
                 kind=self._kind_of(block.tenure),
             )
