@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
+from lab_env.experiments.power_cuts import UNDER_WAY
 from lab_env.observation import queries
 from lab_env.observation.facts.progress import BLOCKED_AFTER
 from lab_env.observation.sample import waiting
@@ -60,6 +61,15 @@ class _Books:
     detours: list[dict] = field(default_factory=list)  # what stands in retry topics
     waits: dict[Place, int] = field(default_factory=dict)  # first unread record: how many wait
     detours_wait: int = 0
+    lost_under_way: dict[str, int] = field(
+        default_factory=dict
+    )  # by a power cut: service -> how many
+
+    @property
+    def back_again(self) -> list[str]:
+        """Ids (or texts) of what stands in the topic more than once: somebody has sent it back."""
+        counts = Counter(_ids(one["value"] for one in self.records.values()))
+        return [name for name, count in counts.items() if count > 1]
 
     @property
     def good(self) -> set[str]:
@@ -76,7 +86,7 @@ class _Books:
     @property
     def facts(self) -> tuple:
         """What changes as long as somebody gets on."""
-        counts = len(self.letters), len(self.detours), self.detours_wait
+        counts = len(self.records), len(self.letters), len(self.detours), self.detours_wait
         return self.bills.total(), *counts, tuple(sorted(self.waits.items()))
 
 
@@ -112,7 +122,17 @@ def _read(
         [one for retry in retries for one in _rows(lab, retry)],
         waits,
         detours_wait,
+        _lost_under_way(lab, topic, group),
     )
+
+
+def _lost_under_way(lab: "Lab", topic: str, group: str) -> dict[str, int]:
+    """Return how many records were on their way when a clerk's power failed in this attempt."""
+    told = lab.reports
+    if UNDER_WAY not in told:
+        return {}
+    rows = told[told[UNDER_WAY].notna() & (told["time"] > _begun(lab, topic, group))]
+    return {row["service"]: int(row[UNDER_WAY]) for _, row in rows.iterrows()}
 
 
 @graded
@@ -142,6 +162,8 @@ def accounted_for(
         return books.facts
 
     def patience(_: object) -> float:
+        if books.back_again or books.lost_under_way:
+            return 0.0  # that is wrong whatever comes
         if books.waits or books.detours_wait:
             return STEADY_SECONDS
         return CALM_SECONDS if _accounted(books) else IDLE_SECONDS
@@ -155,7 +177,7 @@ def accounted_for(
         "bad": len(books.bad),
         "count": len(books.bills),
     }
-    for look_for in (_wrong_waits, _wrong_books, _wrong_letters):
+    for look_for in (_wrong_roads, _wrong_waits, _wrong_books, _wrong_letters):
         if (wrong := look_for(lab, books, found, settled)) is not None:
             return wrong
     held = _held(lab, topic, group)
@@ -168,6 +190,17 @@ def _accounted(books: _Books) -> bool:
     """Return whether each record has a bill or is among the dead letters."""
     parked = _ids(one["value"] for one in books.letters)
     return {*books.bills, *parked} >= {*books.good, *books.bad}
+
+
+def _wrong_roads(lab: "Lab", books: _Books, found: dict, settled: bool) -> Result | None:
+    """Return what is wrong when records went back, or were lost on their way."""
+    if books.lost_under_way:
+        names, number = _first(books.lost_under_way), sum(books.lost_under_way.values())
+        return _wrong("books_under_way", names=names, number=number, **found)
+    if again := books.back_again:
+        holds, number = len(books.records), len(again)
+        return _wrong("books_back", holds=holds, number=number, one=_first(again), **found)
+    return None
 
 
 def _wrong_waits(lab: "Lab", books: _Books, found: dict, settled: bool) -> Result | None:
@@ -203,10 +236,15 @@ def _wrong_waits(lab: "Lab", books: _Books, found: dict, settled: bool) -> Resul
 
 def _failed(lab: "Lab", topic: str, group: str) -> list:
     """Return the services that have failed in this attempt."""
-    samples = _since_filled(list(lab.watch(topic, groups=[group]).samples), topic, group)
-    since = samples[0].time if samples else 0.0
+    since = _begun(lab, topic, group)
     names = {one.subject for one in lab.journal.marks if one.kind == "fail" and one.time > since}
     return [one for one in lab.services.values() if one.state == "failed" and one.name in names]
+
+
+def _begun(lab: "Lab", topic: str, group: str) -> float:
+    """Return when this attempt began, as far as it was seen (s, the lab's clock)."""
+    samples = _since_filled(list(lab.watch(topic, groups=[group]).samples), topic, group)
+    return samples[0].time if samples else 0.0
 
 
 def _is_reader(service: Any) -> bool:
@@ -252,7 +290,8 @@ def _wrong_letters(lab: "Lab", books: _Books, found: dict, settled: bool) -> Res
         same = origin is not None and _ids([origin["value"]]) == _ids([letter["value"]])
         if headers["origin-topic"] != found["topic"] or not same:
             told = f"{headers['origin-topic']}, partition {place[0]}, offset {place[1]}"
-            return _wrong("books_origin", told=told, **found)
+            key = "books_origin" if books.detours else "books_origin_here"
+            return _wrong(key, told=told, **found)
         if origin["value"] != letter["value"]:
             return _wrong("books_changed", what="value", **found)
         if origin["key"] != letter["key"]:

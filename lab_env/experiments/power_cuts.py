@@ -1,4 +1,4 @@
-"""Runs a function with three power cuts, each at a moment at which a crash can do harm."""
+"""Power cuts at the moments at which a crash can do harm: in a service, made by the service."""
 
 import contextlib
 import functools
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lab_env.processes.services import Service
 
 BEFORE, AFTER, BETWEEN = "before a commit", "after a commit", "after a send"
+UNDER_WAY = "under_way"  # the field of a report: how many records were lost by a cut
+SLOW_MS = 1000  # of a network on which a record that nobody waits for takes its time
 SECONDS = 8.0  # a function that does not come to such a moment has the power cut then
 STARTS = 10  # or when so many times as long has passed as it took to begin: machines differ
 
@@ -64,6 +66,25 @@ def _wait_for_the_cut(service: "Service") -> None:
         time.sleep(PAUSE)
 
 
+def unlucky(function):
+    """Return a function for `Lab.service` whose power fails where a commit came too early.
+
+    That is right after a commit while a record that was sent is still under way, for its network
+    is slow: nobody waits for less than a second, and whoever asks for an answer, or flushes, has
+    it at once. A function that commits what is safe never notices.
+
+    Args:
+        function: as for `Lab.service`; its clients are kafka-python's.
+    """
+
+    @functools.wraps(function)
+    def with_bad_luck(service, *args):
+        _BadLuck(service).put_in()
+        function(service, *args)
+
+    return with_bad_luck
+
+
 def subject(*names: object) -> str:
     """Return what the stretch of power cuts in the journal is about: the service and its args."""
     return ", ".join(map(str, names))
@@ -90,7 +111,6 @@ class _Fuse:
     def put_in(self) -> None:
         """Have the clients of this process tell what they do."""
         from kafka import KafkaConsumer, KafkaProducer
-        from kafka.coordinator.consumer import ConsumerCoordinator
 
         def count(records: object) -> None:
             number = sum(map(len, records.values())) if isinstance(records, dict) else 1
@@ -109,13 +129,7 @@ class _Fuse:
         _around(KafkaConsumer, "poll", after=count)
         _around(KafkaConsumer, "__next__", after=count)
         _around(KafkaProducer, "send", after=sent)
-        for kind, name in (
-            (KafkaConsumer, "commit"),
-            (KafkaConsumer, "commit_async"),
-            (KafkaProducer, "commit_transaction"),
-            (ConsumerCoordinator, "_do_auto_commit_offsets_async"),
-        ):
-            _around(kind, name, before=lambda: self.blow(BEFORE), after=committed)
+        _around_commits(lambda: self.blow(BEFORE), committed)
 
     def blow(self, moment: str) -> None:
         """End the process if this is the moment."""
@@ -129,6 +143,63 @@ class _Fuse:
             time.sleep(0.2)  # one that does not wait for its commit has it all the same
         self._service.report(power_cut=moment)
         self._service.crash()
+
+
+class _BadLuck:
+    """Ends the process at a commit that comes before what was sent is on the broker."""
+
+    def __init__(self, service):
+        self._service = service
+        self._sent: list = []  # futures
+        self._producers: list = []
+
+    def put_in(self) -> None:
+        """Have the clients of this process tell what they do, and send what nobody awaits late."""
+        from kafka import KafkaProducer
+        from kafka.producer.future import FutureRecordMetadata
+
+        make, get = KafkaProducer.__init__, FutureRecordMetadata.get
+
+        @functools.wraps(make)
+        def slowly(producer, **configs):
+            make(producer, **configs | {"linger_ms": max(configs.get("linger_ms", 0), SLOW_MS)})
+            self._producers.append(producer)
+
+        @functools.wraps(get)
+        def at_once(future, timeout=None):
+            for producer in self._producers:
+                producer.flush(timeout)
+            return get(future, timeout)
+
+        for kind, name, ours in (
+            (KafkaProducer, "__init__", slowly),
+            (FutureRecordMetadata, "get", at_once),
+        ):
+            setattr(kind, name, ours)
+        _around(KafkaProducer, "send", after=self._sent.append)
+        _around_commits(lambda: None, self._look)
+
+    def _look(self, _: object) -> None:
+        under_way = [one for one in self._sent if not one.is_done]
+        self._sent[:] = under_way
+        if under_way:
+            time.sleep(0.2)  # one that does not wait for its commit has it all the same
+            self._service.report(**{UNDER_WAY: len(under_way)})
+            self._service.crash()
+
+
+def _around_commits(before, after) -> None:
+    """Have functions called before and after whatever commits offsets."""
+    from kafka import KafkaConsumer, KafkaProducer
+    from kafka.coordinator.consumer import ConsumerCoordinator
+
+    for kind, name in (
+        (KafkaConsumer, "commit"),
+        (KafkaConsumer, "commit_async"),
+        (KafkaProducer, "commit_transaction"),
+        (ConsumerCoordinator, "_do_auto_commit_offsets_async"),
+    ):
+        _around(kind, name, before=before, after=after)
 
 
 def _around(kind: type, name: str, *, before=lambda: None, after=lambda result: None) -> None:
