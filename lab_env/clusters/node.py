@@ -95,6 +95,13 @@ def server_properties(
         "group.consumer.min.heartbeat.interval.ms": 200,
         "group.consumer.session.timeout.ms": 4000,
         "group.consumer.min.session.timeout.ms": 1000,
+        # share groups (KIP-932): their members are told soon what they read; a lesson may set how
+        # long a lock lasts, which Kafka's own limits keep at 15 s or more
+        "group.share.heartbeat.interval.ms": 1000,
+        "group.share.min.heartbeat.interval.ms": 200,
+        "group.share.session.timeout.ms": 4000,
+        "group.share.min.session.timeout.ms": 1000,
+        "group.share.min.record.lock.duration.ms": 1000,
         # a broker that waits for the others of its quorum, or has a busy machine, does not give up
         "initial.broker.registration.timeout.ms": 1_800_000,
         "broker.session.timeout.ms": 2000,

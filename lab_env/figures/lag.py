@@ -31,7 +31,7 @@ class LagSeries:
         self.series, self.guess = Series(), Series()
         self.placeless: list[int] = []
         self.partitions = 0
-        self._share = False  # a share group: nobody commits offsets for it
+        self._share = False  # a share group: nobody commits offsets for it, Kafka tells its lag
 
     def take(self, sample: Sample, since: float) -> object:
         """Take in a sample and return what is new of it, to see changes by."""
@@ -43,8 +43,14 @@ class LagSeries:
             self.partitions = sum(topic == self.topic for topic, _ in sample.ends)
             group = sample.groups.get(self.group)
             self._share = group is not None and group.protocol == "share"
-            if not self.partitions or group is None or self._share:
+            lag = sample.lag(self.topic, self.group) if self._share else before
+            if not self.partitions or group is None or lag != lag:
                 self.cut(sample.time)
+            elif sample.time >= since and self._share:
+                before = lag
+                self.placeless = []
+                self.guess.cut(sample.time)
+                self.series.add(sample.time, lag)
             elif sample.time >= since:
                 self.placeless = sample.placeless(self.topic, self.group)
                 known, other = self.series, self.guess
@@ -80,9 +86,9 @@ class LagSeries:
         Args:
             key: of the sentence that says a lag, with ``lag`` and ``group``.
         """
-        if self._share:
-            return say("figures.lag_share", group=self.group)
         last = self.shown.last
+        if self._share and last is None:
+            return say("figures.lag_share", group=self.group)
         if last is None:
             return None
         if not self.is_guess:

@@ -38,7 +38,7 @@ class Throughput(TimeFigure):
         self._owners = {group: OwnerCounts(topic, group, first_counts=False) for group in groups}
         self._began: dict[str, dict[Place, int]] = {group: {} for group in groups}
         self._placeless: set[str] = set()  # groups that have committed nothing, as last told
-        self._share: set[str] = set()  # and share groups, which never do
+        self._share: set[str] = set()  # and share groups of which no rate is told
         stage.palette.look(PRODUCED)
 
     def take(self, sample: Sample) -> object:
@@ -75,8 +75,10 @@ class Throughput(TimeFigure):
             return
         self._placeless.discard(group)
         self._share.discard(group)
-        if seen.protocol == "share":
-            self._share.add(group)
+        if seen.is_share:
+            if sample.completed(self._topic, group) is None or self._by == "member":
+                self._share.add(group)
+            return
         if not any(topic == self._topic for topic, _ in seen.committed) and sample.placeless(
             self._topic, group
         ):
@@ -89,6 +91,8 @@ class Throughput(TimeFigure):
         from it.
         """
         seen = sample.groups.get(group)
+        if seen is not None and seen.is_share:
+            return sample.completed(self._topic, group)
         committed = (
             {p: at for p, at in seen.committed.items() if p[0] == self._topic} if seen else {}
         )
@@ -152,6 +156,6 @@ class Throughput(TimeFigure):
         silent = [
             say(f"figures.rate_{'share' if group in self._share else 'uncommitted'}", group=group)
             for group in self._groups
-            if group in self._placeless
+            if group in self._placeless | self._share
         ]
         return self.sentence_of(now, [*rates, *silent])

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from lab_env.ground.errors import BadInputError
-from lab_env.observation import queries
+from lab_env.observation import queries, share_groups
 from lab_env.observation.groups import Description, Member, describe
 
 if TYPE_CHECKING:
@@ -39,13 +39,20 @@ def look_at(connection: dict, group: str) -> Description:
 
 
 def is_settled(group: Description, members: int) -> bool:
-    """Return whether a group is stable, with so many members, of which some own something."""
-    owns = any(member.owns for member in group.members)
+    """Return whether a group is stable, with so many members, of which some own something.
+
+    In a share group, where nobody has to be idle, all of them.
+    """
+    enough = all if group.protocol == share_groups.SHARE else any
+    owns = enough(member.owns for member in group.members)
     return group.state == "Stable" and len(group.members) == members and (owns or not members)
 
 
 def assignment(group: Description) -> "pd.DataFrame":
-    """Return who owns what: a row a partition, and a row without one for an idle member."""
+    """Return who owns what: a row a partition, and a row without one for an idle member.
+
+    In a share group it is who reads what: a row for each member and partition.
+    """
     import pandas as pd
 
     rows = [
@@ -59,15 +66,26 @@ def assignment(group: Description) -> "pd.DataFrame":
 def lag(connection: dict, group: str, topics: Iterable[str] = ()) -> "pd.DataFrame":
     """Return how far a group has come: a row a partition; see `lab_env.lab.Lab.lag`.
 
+    Of a share group the start offset stands as the committed one, and the lag is Kafka's own: what
+    is not done with from there on. It may be less than the distance of the two offsets.
+
     Raises:
         BadInputError: a topic that is named does not exist.
     """
     import pandas as pd
     from kafka import KafkaAdminClient
 
+    lags = {}
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
-        told = admin.list_group_offsets(group)[group]
-    offsets = {(p.topic, p.partition): one.offset for p, one in told.items() if one.offset >= 0}
+        if describe(admin, [group])[group].protocol == share_groups.SHARE:
+            shared = share_groups.positions(admin, [group])[group]
+            offsets = {place: one.start for place, one in shared.items()}
+            lags = {place: one.lag for place, one in shared.items() if one.lag >= 0}
+        else:
+            told = admin.list_group_offsets(group)[group]
+            offsets = {
+                (p.topic, p.partition): one.offset for p, one in told.items() if one.offset >= 0
+            }
     asked = sorted(set(topics) or {topic for topic, _ in offsets})
     rows = []
     for topic in asked:
@@ -76,6 +94,7 @@ def lag(connection: dict, group: str, topics: Iterable[str] = ()) -> "pd.DataFra
         for partition, end in sorted(ends.items()):
             offset = offsets.get((topic, partition))
             behind = None if offset is None else max(end - offset, 0)
+            behind = lags.get((topic, partition), behind)
             rows.append((topic, partition, offset, end, behind))
     return pd.DataFrame(rows, columns=list(LAG_COLUMNS)).astype(LAG_COLUMNS)
 

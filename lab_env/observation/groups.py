@@ -1,19 +1,22 @@
-"""What a broker tells of groups: of the classic protocol, of the new one (KIP-848), of others."""
+"""What a broker tells of groups: classic, of the new protocol (KIP-848), share groups, others."""
 
-import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache
 
+from lab_env.observation import share_groups
+from lab_env.observation.protocol import request
 from lab_env.observation.sample import Place
 
 DEAD = "Dead"
-DESCRIBED = ("classic", "consumer")  # kinds of groups whose members and owners can be told
+DESCRIBED = ("classic", "consumer", "share")  # kinds of groups whose members can be told
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member: the ids that Kafka knows it by, and the partitions that it owns."""
+    """A member: the ids that Kafka knows it by, and the partitions that it owns.
+
+    In a share group nobody owns a partition: several members may read one, and it is told of each.
+    """
 
     id: str
     client: str
@@ -25,11 +28,10 @@ class Member:
 class Description:
     """A group as its coordinator tells it.
 
-    ``state`` in Kafka's words; ``protocol`` "classic" or "consumer", "" of a group that does not
-    exist, else what Kafka calls the group's type ("share", "streams"): of these there is a state,
-    and nothing is told of members; ``generation`` the group's epoch in the new protocol, -1 in the
-    classic one, whose description has none; ``coordinator`` the node id of the broker that looks
-    after the group.
+    ``state`` in Kafka's words; ``protocol`` "classic", "consumer" or "share", "" of a group that
+    does not exist, else what Kafka calls the group's type ("streams"): of it there is a state, and
+    nothing is told of members; ``generation`` the group's epoch, -1 in the classic protocol, whose
+    description has none; ``coordinator`` the node id of the broker that looks after the group.
     """
 
     state: str = DEAD
@@ -77,7 +79,10 @@ async def _describe(admin, groups: list[str]) -> dict[str, Description]:
         # to a classic question the broker answers that a group of the new protocol does not exist
         if unknown := [name for name in names if found[name].state == DEAD]:
             found |= await _describe_new(admin, node, unknown)
-        # and to both that a share group, or one of Kafka Streams, does not
+        # and to both that a share group does not
+        if unknown := [name for name in names if found[name].state == DEAD]:
+            found |= await _describe_share(admin, node, unknown)
+        # and to all three that one of Kafka Streams does not
         if unknown := [name for name in names if found[name].state == DEAD]:
             found |= await _list_others(admin, node, unknown)
     return found
@@ -101,9 +106,10 @@ def _kind(listed: dict) -> str:
 async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Description]:
     from kafka.errors import GroupIdNotFoundError, UnsupportedVersionError, for_code
 
-    request, _ = _messages()
     found = {name: Description(coordinator=node) for name in groups}
-    question = request(group_ids=groups, include_authorized_operations=False)
+    question = request(
+        "ConsumerGroupDescribe", group_ids=groups, include_authorized_operations=False
+    )
     try:
         response = await admin._manager.send(question, node_id=node)
     except UnsupportedVersionError:  # a broker before 4.0
@@ -118,42 +124,30 @@ async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Descri
             "consumer",
             group.group_epoch,
             node,
-            [
-                Member(
-                    m.member_id,
-                    m.client_id,
-                    tuple(
-                        (topic.topic_name, partition)
-                        for topic in m.assignment.topic_partitions
-                        for partition in topic.partitions
-                    ),
-                    m.client_host,
-                )
-                for m in group.members
-            ],
+            [_member(m) for m in group.members],
         )
     return found
+
+
+async def _describe_share(admin, node: int, groups: list[str]) -> dict[str, Description]:
+    return {
+        name: Description(
+            group.state, "share", group.epoch, node, list(map(_member, group.members))
+        )
+        for name, group in (await share_groups.describe(admin, node, groups)).items()
+    }
+
+
+def _member(told) -> Member:
+    """Return a member as the protocols tell it in which the broker assigns."""
+    owns = (
+        (topic.topic_name, partition)
+        for topic in told.assignment.topic_partitions
+        for partition in topic.partitions
+    )
+    return Member(told.member_id, told.client_id, tuple(owns), told.client_host)
 
 
 def _classic(assignment) -> tuple[Place, ...]:
     topics = (assignment or {}).get("assigned_partitions", ())
     return tuple((topic["topic"], p) for topic in topics for p in topic["partitions"])
-
-
-@cache
-def _messages():
-    """Return the request and the response of ConsumerGroupDescribe, which kafka-python lacks.
-
-    Their fields stand in two files beside this module, in the form that kafka-python reads.
-    """
-    from kafka.protocol.api_message import ApiMessage
-
-    here = sys.modules[__name__]
-
-    class ConsumerGroupDescribeRequest(ApiMessage, load_json=here):
-        pass
-
-    class ConsumerGroupDescribeResponse(ApiMessage, load_json=here):
-        pass
-
-    return ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse

@@ -10,6 +10,7 @@ from lab_env.ground.arguments import is_topic_name
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal
 from lab_env.ground.kafka_compat import quiet_kafka
+from lab_env.observation import share_groups
 from lab_env.observation.groups import DEAD, Member, describe
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
 
@@ -143,7 +144,8 @@ class Observer:
     def commits(self) -> "pd.DataFrame":
         """Committed offsets: time float64 (s), group str, topic str, partition int64,
         committed int64, lag int64 (records), member str ("" if nobody owns the partition),
-        stale_for float64 (s).
+        stale_for float64 (s). Of a share group ``committed`` is its start offset, and the lag is
+        Kafka's own.
         """
         return _frame(
             ["time", "group", "topic", "partition", "committed", "lag", "member", "stale_for"],
@@ -151,25 +153,24 @@ class Observer:
                 (
                     s.time,
                     name,
-                    place[0],
-                    place[1],
+                    *place,
                     offset,
-                    max(s.ends.get(place, offset) - offset, 0),
+                    lag,
                     group.owners.get(place, ""),
                     s.stale.get(name, 0.0),
                 )
                 for s in list(self.samples)
                 for name, group in s.groups.items()
-                for place, offset in group.committed.items()
+                for place, offset, lag in _places_of(group, s.ends)
             ),
         )
 
     @property
     def members(self) -> "pd.DataFrame":
         """Groups' members: time float64 (s), group str, state str (Kafka's name), member str,
-        partitions int64 (how many it owns), protocol str ("classic" or "consumer"), generation
-        int64 (the epoch in the new protocol, else -1), coordinator int64 (node id), stale_for
-        float64 (s). A row a member.
+        partitions int64 (how many it owns), protocol str ("classic", "consumer" or "share"),
+        generation int64 (the epoch, -1 in the classic protocol), coordinator int64 (node id),
+        stale_for float64 (s). A row a member.
         """
         return _frame(
             [
@@ -214,6 +215,15 @@ class Observer:
                 for (topic, partition), replicas in s.leaders.items()
             ),
         )
+
+
+def _places_of(group: GroupSample, ends: dict[Place, int]) -> Iterable[tuple[Place, int, int]]:
+    """Yield where a group is in each partition, and its lag there."""
+    for place, offset in group.committed.items():
+        yield place, offset, max(ends.get(place, offset) - offset, 0)
+    for place, position in group.shared.items():
+        if position.lag >= 0:
+            yield place, position.start, position.lag
 
 
 def _frame(columns, rows) -> "pd.DataFrame":
@@ -377,10 +387,10 @@ class _Look:
     def _read_groups(self, groups: list[str]) -> dict[str, GroupSample]:
         found = describe(self._client(), groups)
         # a share group has no committed offsets: its records are acknowledged one by one
-        alive = [
-            name for name in groups if found[name].state != DEAD and found[name].protocol != "share"
-        ]
+        share = [name for name in groups if found[name].protocol == share_groups.SHARE]
+        alive = [name for name in groups if found[name].state != DEAD and name not in share]
         committed = self._client().list_group_offsets(alive) if alive else {}
+        shared = share_groups.positions(self._client(), share)
         read = {}
         for name in groups:
             group = found[name]
@@ -392,11 +402,14 @@ class _Look:
                     for place, kept in committed.get(name, {}).items()
                     if kept.offset >= 0
                 },
-                {place: names[member.id] for member in group.members for place in member.owns},
+                {}  # several members read one partition
+                if name in shared
+                else {place: names[member.id] for member in group.members for place in member.owns},
                 tuple(sorted(names.values())),
                 group.protocol,
                 group.generation,
                 group.coordinator,
+                shared.get(name, {}),
             )
         return read
 

@@ -193,9 +193,21 @@ def lag(connection: dict, topic: str, group: str) -> dict[int, int]:
     """Return how many records of a topic lie before a group, by partition; empty if no such topic.
 
     Where it has committed nothing, all that are kept count: as for one that reads from the
-    beginning.
+    beginning. Of a share group it is Kafka's own number, where the group has begun.
     """
-    return sample.waiting(*positions(connection, topic, group))
+    waits = sample.waiting(*positions(connection, topic, group))
+    return waits | {p: one.lag for p, one in shared(connection, topic, group).items()}
+
+
+def shared(connection: dict, topic: str, group: str) -> "dict[int, sample.SharePosition]":
+    """Return how far a share group is in a topic, by partition; empty if there is no such group."""
+    from kafka import KafkaAdminClient
+
+    from lab_env.observation import share_groups
+
+    with contextlib.closing(KafkaAdminClient(**connection)) as admin:
+        found = share_groups.positions(admin, [group])[group]
+    return {p: one for (name, p), one in found.items() if name == topic and one.lag >= 0}
 
 
 def positions(connection: dict, topic: str, group: str) -> tuple[dict[int, int], dict[int, int]]:
@@ -220,8 +232,8 @@ def groups(connection: dict) -> dict[str, dict]:
     Returns:
         For each a dict in kafka-python's words: group_state, and members, a list of dicts of
         member_id, client_id, client_host and member_assignment (assigned_partitions: topic,
-        partitions); and group_type as Kafka names it. Of groups that are neither classic nor
-        consumer no members are told.
+        partitions); and group_type as Kafka names it. Of groups of Kafka Streams no members are
+        told. In a share group one partition is told of every member that reads it.
     """
     from kafka import KafkaAdminClient
 

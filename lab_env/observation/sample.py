@@ -43,6 +43,18 @@ class Replicas(NamedTuple):
     isr: tuple[int, ...]
 
 
+class SharePosition(NamedTuple):
+    """How far a share group is in a partition.
+
+    All records before the offset ``start`` are done with: acknowledged, rejected or archived.
+    ``lag`` is Kafka's own number (KIP-1226): the records from there on that are not, those in
+    flight with them; -1 of a broker before 4.2, which does not tell it.
+    """
+
+    start: int
+    lag: int
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSample:
     """A consumer group at one moment.
@@ -51,10 +63,12 @@ class GroupSample:
     the classic protocol, in which nothing is told of owners meanwhile; Assigning and Reconciling in
     the new one (KIP-848). ``committed`` is the offset by partition, ``owners`` the member's name by
     partition, ``members`` the names of all members, also of those that own nothing. A name is the
-    client id; further members with the same one are "name (2)" and so on. ``protocol`` is "classic"
-    or "consumer" (the new one); of another type of group ("share", "streams") neither owners nor
-    members are known, and of a share group no offsets. ``generation`` is the group's epoch in the
-    new protocol, else -1, and ``coordinator`` the node id of the broker that looks after the group.
+    client id; further members with the same one are "name (2)" and so on. ``protocol`` is
+    "classic", "consumer" (the new one), "share" or "streams". A share group commits no offsets and
+    nobody owns a partition in it: ``shared`` is how far it is by partition, as far as it has begun
+    there. Of a group of Kafka Streams neither owners nor members are known. ``generation`` is the
+    group's epoch, -1 in the classic protocol, and ``coordinator`` the node id of the broker that
+    looks after the group.
     """
 
     state: str = ""
@@ -64,11 +78,17 @@ class GroupSample:
     protocol: str = ""
     generation: int = -1
     coordinator: int = -1
+    shared: dict[Place, SharePosition] = field(default_factory=dict)
 
     @property
     def is_other(self) -> bool:
-        """Whether it is of a type whose members and owners nobody can be asked for here."""
+        """Whether it is of a type in which no partition has an owner, or none that is told."""
         return self.protocol not in ("", "classic", "consumer")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share group."""
+        return self.protocol == "share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +152,45 @@ class Sample:
         it has no place yet. With ``auto.offset.reset=earliest`` all of them wait for it, with
         ``latest``, Kafka's default, none: it will begin behind them. The setting is the consumer's,
         and no broker knows it; Kafka's own ``kafka-consumer-groups.sh`` shows a dash for such a
-        partition. A group that is not watched has no lag either, nor has one in a topic that does
-        not exist. Nothing equals nan, and nothing is more or less: ``lag == 0`` and ``lag > 100``
-        are both False.
+        partition. The lag of a share group is Kafka's own number, and nobody knows it either where
+        the group has not begun. A group that is not watched has no lag, nor has one in a topic that
+        does not exist. Nothing equals nan, and nothing is more or less: ``lag == 0`` and
+        ``lag > 100`` are both False.
 
         Returns:
             A whole number (int), or ``math.nan``.
         """
-        if not self.has(topic) or group not in self.groups or self.placeless(topic, group):
+        if not self.has(topic) or group not in self.groups:
             return nan
-        if self.groups[group].protocol == "share":  # it commits no offsets
+        if self.groups[group].is_share:
+            lags = self._share_lags(topic, group).values()
+            return nan if None in lags else sum(lag for lag in lags if lag is not None)
+        if self.placeless(topic, group):
             return nan
         return self.before(topic, group)
+
+    def completed(self, topic: str, group: str) -> int | None:
+        """Return up to where a share group has done with ``topic``, over all partitions.
+
+        That is the end offsets less the lag, so that what it skipped at its begin counts too: a
+        rate, or a difference, is what to take of it. None where Kafka does not tell the lag.
+        """
+        lag = self.lag(topic, group)
+        return None if lag != lag else self.produced(topic) - int(lag)
+
+    def _share_lags(self, topic: str, group: str) -> dict[Place, int | None]:
+        """Return the lag of a share group by partition; None where nobody can tell it.
+
+        Where the group has not begun and a partition holds no record, nothing waits.
+        """
+        shared = self.groups[group].shared
+        found: dict[Place, int | None] = {}
+        for place, end in self.ends.items():
+            if place[0] != topic:
+                continue
+            position = shared.get(place)
+            if position is not None:
+                found[place] = position.lag if position.lag >= 0 else None
+            else:
+                found[place] = None if end > self.starts.get(place, 0) else 0
+        return found

@@ -190,7 +190,9 @@ class OwnershipHistory:
         self.members, self.protocol, self.state = group.members, group.protocol, group.state
         for name in self.members:
             self._code(name)
-        if group.state not in CLASSIC:
+        if group.is_other:  # nobody owns a partition there, and whoever reads one is not idle
+            self.idle = ()
+        elif group.state not in CLASSIC:
             owners = set(group.owners.values())
             self.idle = tuple(name for name in self.members if name not in owners)
         else:  # nothing is told of owners: who was idle may still be, who has left is not
