@@ -97,8 +97,8 @@ CHANGES = (
         "the `lab` command, or how a lesson is opened",
         ("lab_env/course/**/*",),
         (
-            "test_cli.py", "test_run_file.py", "test_way_back.py", "test_predictions.py", "test_pages.py",
-            "test_present.py", "test_browser.py", "test_in_sight.py",
+            "test_cli.py", "test_run_file.py", "test_way_back.py", "test_predictions.py",
+            "test_pages.py", "test_present.py", "test_browser.py", "test_in_sight.py",
         ),
     ),
     Change(
