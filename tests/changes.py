@@ -97,10 +97,16 @@ CHANGES = (
         "the `lab` command, or how a lesson is opened",
         ("lab_env/course/**/*",),
         (
-            "test_cli.py", "test_copies.py", "test_way_back.py", "test_predictions.py",
-            "test_small_steps.py", "test_pages.py", "test_present.py", "test_browser.py",
-            "test_in_sight.py",
+            "test_cli.py", "test_copies.py", "test_run_file.py", "test_way_back.py",
+            "test_predictions.py", "test_small_steps.py", "test_pages.py", "test_present.py",
+            "test_browser.py", "test_in_sight.py",
         ),
+    ),
+    Change(
+        "a file that leaves this machine",
+        ("deploy/**/*", "docker-compose.yml", "services/board/*"),
+        ("test_deploy_*.py", "test_compose_file.py"),
+        "--landing",
     ),
     Change(
         "Spring, or RabbitMQ",

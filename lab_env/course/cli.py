@@ -97,7 +97,7 @@ def doctor() -> None:
 
 
 @lab.command(help=say("cli.help_run"))
-@click.argument("lesson", metavar="NN")
+@click.argument("lesson", metavar="NN|FILE")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -119,7 +119,7 @@ def run(lesson: str, output: Path, keep_going: bool, solutions: bool, timeout: i
 
     from lab_env.course import runner
 
-    path = lessons.find(lesson)
+    path = lessons.locate(lesson)
     target = runner.page_file(path, output)
     cells = len(lessons.load(path)["cells"])
     console = Console()
@@ -164,7 +164,7 @@ def progress() -> None:
 
 
 @lab.command(help=say("presenting.help"))
-@click.argument("lesson", metavar="NN")
+@click.argument("lesson", metavar="NN|FILE")
 @click.option("--no-browser", is_flag=True, help=say("cli.help_browser"))
 @click.option("--port", type=click.IntRange(1, 65_535), help=say("cli.help_port"))
 def present(lesson: str, no_browser: bool, port: int | None) -> None:
@@ -172,7 +172,7 @@ def present(lesson: str, no_browser: bool, port: int | None) -> None:
 
     from lab_env.course import presenting
 
-    path = lessons.find(lesson)
+    path = lessons.locate(lesson)
     lessons.load(path)  # says it kindly if this is no notebook
     presenting.enlarge()
     page = presenting.start_page(path)

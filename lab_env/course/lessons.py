@@ -23,6 +23,7 @@ what stands in README.md between ``<!-- lessons -->`` and ``<!-- /lessons -->``.
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,30 @@ def find(wanted: str, where: Path | None = None) -> Path:
     key = "lessons.ambiguous" if fit else "lessons.unknown"
     told = ", ".join(path.stem for path in fit or known) or say("lessons.none_yet")
     raise BadInputError(key, got=wanted, known=told)
+
+
+def locate(wanted: str) -> Path:
+    """Return the notebook that somebody has named: a file of hers, else a lesson of the course.
+
+    What has a folder in it is a file and nothing else; so is a name in ``.ipynb`` that is there.
+
+    Raises:
+        BadInputError: there is no such file, or no such lesson.
+    """
+    path = Path(wanted).expanduser()
+    if path.suffix == ".ipynb" and path.is_file():
+        return path.resolve()
+    if "/" in wanted or os.sep in wanted:
+        raise BadInputError("lessons.no_file", got=wanted)
+    return find(wanted)
+
+
+def is_of_the_course(path: Path) -> bool:
+    """Return whether a notebook lies in the folder of the lessons."""
+    try:
+        return path.resolve().parent == folder().resolve()
+    except BadInputError:  # installed without them
+        return False
 
 
 def load(path: Path) -> dict:

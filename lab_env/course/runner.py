@@ -70,7 +70,10 @@ def run(
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     lessons.load(path)  # says it kindly if this is no notebook
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat has a dozen kinds of them, without a name in common
+        raise BadInputError("lessons.not_json", file=path.name, why=error) from None
     if solutions:
         lessons.solved(notebook, path.name)
     at = 0
@@ -136,13 +139,13 @@ def page(notebook: "NotebookNode", path: Path) -> str:
 
 
 def page_file(path: Path, folder: Path) -> Path:
-    """Return where the page of a lesson goes.
+    """Return where the page of a lesson, or of any other notebook, goes.
 
     Raises:
         BadInputError: into the folder of the lessons, where nothing is ever written.
     """
     place = folder.resolve()
-    if place.is_relative_to(path.parent.resolve()):
+    if lessons.is_of_the_course(path) and place.is_relative_to(path.parent.resolve()):
         raise BadInputError("runner.inside", folder=folder, number=path.name[:2])
     return place / f"{path.stem}.html"
 
