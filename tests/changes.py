@@ -90,7 +90,10 @@ CHANGES = (
     Change(
         "observation",
         ("lab_env/observation/**/*",),
-        ("test_observation.py", "test_other_groups.py", "test_group_facts.py", "test_figures.py"),
+        (
+            "test_observation.py", "test_other_groups.py", "test_share_groups.py",
+            "test_group_facts.py", "test_figures.py",
+        ),
     ),
     Change("flights", ("lab_env/flights.py",), ("test_flights.py",)),
     Change(

@@ -79,7 +79,6 @@ def read(text: str) -> KafkaFile:
         UnreadableError: it is no YAML, or says nothing of a service kafka.
     """
     import yaml
-    from yaml.constructor import ConstructorError
 
     try:
         plan = yaml.load(text, _loader())
@@ -102,6 +101,7 @@ def read(text: str) -> KafkaFile:
 def _loader() -> type:
     """Return what reads YAML as Compose does, which takes no key twice."""
     import yaml
+    from yaml.constructor import ConstructorError
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node, deep=False):
