@@ -1,0 +1,50 @@
+"""What a check knows of an attempt: when it began, which of its services fail, run, or use what."""
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab_env.lab import Lab
+    from lab_env.processes.services import Service
+
+SLACK = 1.0  # s by which the clock of records and that of the lab may have moved apart
+
+
+def moment(lab: "Lab", timestamp: "pd.Timestamp") -> float:
+    """Return when a record was made, as seconds of the lab's clock."""
+    return lab.journal.now() - (time.time() - timestamp.timestamp())
+
+
+def failed(lab: "Lab", since: float) -> dict[str, str] | None:
+    """Return name and error of the service that has failed last, or None.
+
+    Args:
+        lab: the lab.
+        since: seconds of the lab's clock: what failed before is not of this attempt.
+    """
+    for mark in reversed(lab.journal.marks):
+        if mark.time < since - SLACK:
+            break
+        service = lab.services.get(mark.subject) if mark.kind == "fail" else None
+        if service is not None and service.state == "failed":
+            return {"name": service.name, "error": str(service.error)}
+    return None
+
+
+def users(lab: "Lab", *topics: str) -> "list[Service]":
+    """Return the services that run and were given one of these topics, or speak of it."""
+    running = [one for one in lab.services.values() if one.state == "running"]
+    return [one for one in running if any(map(one._uses, topics))]
+
+
+def run_of(lab: "Lab", service: "Service") -> tuple[float, float | None]:
+    """Return when a service began last, and when it was killed since (s, the lab's clock)."""
+    began, killed = 0.0, None
+    for mark in lab.journal.marks:
+        if mark.subject == service.name and mark.kind == "start":
+            began, killed = mark.time, None
+        elif mark.subject == service.name and mark.kind == "crash":
+            killed = mark.time
+    return began, killed
