@@ -1,10 +1,12 @@
 """Lesson 04: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
 import struct
+from itertools import cycle
 
 import pytest
 from lesson import some
 
+from lab_env.checks import topics_and_partitions as checks
 from lab_env.clusters import segments
 
 NUMBER = "04"
@@ -18,6 +20,7 @@ def test_a_record_has_an_address_and_lies_on_the_disk(lesson):
     assert not lesson.errors
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
+    lesson.asks_each_step()
     # offsets: one after the other, and reading does not move them
     offsets = value("lab.records(log)['offset'].tolist()")
     assert offsets == list(range(len(offsets)))
@@ -36,6 +39,11 @@ def test_a_record_has_an_address_and_lies_on_the_disk(lesson):
     assert first in lesson.output(lesson.index("batch-text-bytes"))
     last = "batches['base_offset'] + batches['last_offset_delta']"
     assert value(f"int(({last}).iloc[-1])") == value("int(logs['base_offset'].iloc[1]) - 1")
+    # the offset of a record is base_offset plus the delta that is written before its body
+    assert value("heads['offset'].tolist()") == list(range(value("len(heads)")))
+    assert value("int(heads['offset_delta'].max())") > 0
+    delta = value("raw[HEADER.size + 2 + int(heads['length'].iloc[0]):][:10].hex()")
+    assert bytes.fromhex(delta)[2:][:3].count(2) >= 1  # the second record's delta: 1, zigzag
 
 
 @pytest.mark.shares_a_lab
@@ -94,6 +102,10 @@ def test_retention_deletes_and_compaction_keeps_the_latest(lesson):
     assert value("on_broker == last_leg") is True
     assert 0 <= value("len(kept) - len(last_leg)") <= 1
     assert value("int(kept['offset'].diff().max())") > 1  # gaps
+    # they are inside batches too: were it a record's place, there could be none
+    inside = "segments.records(segments.read(lab, latest)).groupby('base_offset')['offset_delta']"
+    assert value(f"int({inside}.diff().max())") > 1
+    assert lesson.output(lesson.index("compact-config")) == "{'topic': {'aircraft.latest': 'OK'}}"
     refused = lesson.execute(
         "with closing(KafkaProducer(**lab.connection)) as producer:\n"
         "    try:\n"
@@ -131,50 +143,132 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     assert "894 offsets lie before" in short.replace("1,788", "894")
 
 
-SNOW = "snow = lab.topic('flights.snow', partitions=6)\n"
+CHANGED = {"spread": ", partition=number % 6", "tombstone": "fleet, None"}
+WRONG_STEPS = {
+    "nothing, once more": ("spread", "", "Neither takes turns"),
+    "the null of JSON": ("tombstone", "fleet, json.dumps(None).encode()", "four letters"),
+    "a key in turns": ("spread", ", key=str(number % 6).encode()", "Neither takes turns"),
+    "one key": ("spread", ", key=b'New York'", "one key for all"),
+    "an empty body": ("tombstone", "fleet, b''", "An empty body is a body"),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("step", CHANGED)
+def test_a_small_step_is_taken_by_its_solution(lesson, step):
+    answer = lesson.takes_step(step)
+    assert answer.passed, answer.text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", some(WRONG_STEPS, 2))
+def test_a_wrong_small_step_is_told_what_it_comes_from(lesson, wrong):
+    step, change, told = WRONG_STEPS[wrong]
+    solution = lesson.steps[step].solution
+    assert CHANGED[step] in solution
+    answer = lesson.takes_step(step, solution.replace(CHANGED[step], change))
+    assert not answer.passed
+    assert told in answer.text
+
+
+SNOW = """
+snow = lab.topic("flights.snow", partitions=6)
+snowy = flights.events(flights.table(day="2013-02-09"))
+
+
+def send_day(topic):
+    BODY
+
+
+send_day(snow)
+"""
+
+
+def sent(body: str, before: str = "") -> str:
+    """Return an answer to exercise 1: the body of send_day."""
+    return before + SNOW.replace("BODY", body)
 
 
 def by(expression: str) -> str:
-    return f"snow = snow_day(lambda event: {expression})"
+    return sent(f"send(topic, snowy, lambda event: {expression})")
 
 
+def placed(expression: str, before: str = "") -> str:
+    """Return an answer that says the partition of each aircraft itself; the others take turns."""
+    return sent(
+        "turns = cycle(range(6))\n"
+        "    with closing(KafkaProducer(**lab.connection)) as producer:\n"
+        "        for event in snowy:\n"
+        "            tail = event['tail_number']\n"
+        f"            at = {expression} if tail else next(turns)\n"
+        "            producer.send(topic, json.dumps(event).encode(), partition=at)\n"
+        "        producer.flush(timeout=20)",
+        "from itertools import cycle\nfrom zlib import crc32\n" + before,
+    )
+
+
+RDKAFKA = """from confluent_kafka import Producer
+
+    producer = Producer(lab.librdkafka)
+    producer.list_topics(topic)  # it knows the topic: all without a key go to one partition
+    for event in snowy:
+        producer.produce(topic, json.dumps(event), key=KEY)
+    producer.flush(20)"""
 WRONG_KEYS = {
+    "Python's hash, other in each process": (placed("hash(tail) % 6"), "zlib.crc32"),
+    "a key made by Python's hash": (
+        by("event['tail_number'] and str(hash(event['tail_number']))"),
+        "zlib.crc32",
+    ),
+    "sent beside send_day": (
+        sent("pass") + "send(snow, snowy, aircraft)",
+        "has to stand in send_day(topic)",
+    ),
+    "always to the same topic": (
+        sent("send(snow, snowy, aircraft)"),
+        "with topic in place of snow",
+    ),
+    "a producer of the notebook": (
+        "today = {'first': True}\n"
+        + sent(
+            "if not today.pop('first', False):\n"
+            "        raise RuntimeError('the door is locked')\n"
+            "    send(topic, snowy, aircraft)"
+        ),
+        "wherever it runs",
+    ),
     "the carrier": (by("event['carrier']"), "A few large keys"),
     "the airport": (by("event['origin']"), "Which field is the same"),
     "the flight": (by("event['id']"), "Which field is the same"),
     "no key": (by("None"), "Without a key"),
     "str of None": (by("str(event['tail_number'])"), "str(None) is a text"),
     "an empty text": (by("event['tail_number'] or ''"), "str(None) is a text"),
-    "the same for all": (by("'New York'"), "five partitions stand empty"),
+    "the same for all": (by("'New York'"), "five partitions stay empty"),
     "an error in between": (
-        SNOW + "from contextlib import suppress\n"
-        "with suppress(AttributeError):\n"
-        "    send(snow, snowy, lambda event: event['tail_number'].lower())",
+        "from contextlib import suppress\n"
+        + sent(
+            "with suppress(AttributeError):\n"
+            "        send(topic, snowy, lambda event: event['tail_number'].lower())"
+        ),
         "Did the cell end with an error",
     ),
     "without the cancelled": (
-        SNOW + "send(snow, [e for e in snowy if e['departed']], aircraft)",
+        sent("send(topic, [e for e in snowy if e['departed']], aircraft)"),
         "A flight that is not in the topic is lost",
     ),
-    "nothing sent": (SNOW, "None has no .encode()"),
-    "twice": (SNOW + "send(snow, snowy * 2, aircraft)", "makes the topic anew"),
-    "backwards": (SNOW + "send(snow, snowy[::-1], aircraft)", "in the order in which they were"),
-    "one partition": (
-        "snow = lab.topic('flights.snow')\nsend(snow, snowy, aircraft)",
-        "One partition keeps every order",
-    ),
+    "nothing sent": (sent("pass"), "None has no .encode()"),
+    "twice": (sent("send(topic, snowy * 2, aircraft)"), "makes the topic anew"),
+    "backwards": (sent("send(topic, snowy[::-1], aircraft)"), "in the order in which they were"),
+    "one partition": (by("event['tail_number']").replace(", partitions=6", ""), "One partition"),
+    "librdkafka, and the carrier": (sent(RDKAFKA.replace("KEY", "event['carrier']")), "A few"),
 }
 RIGHT_KEYS = {
+    "librdkafka, which puts all without a key into one partition": sent(
+        RDKAFKA.replace("KEY", "event['tail_number']")
+    ),
     "each nameless flight for itself": by("event['tail_number'] or event['id']"),
-    "a partition of one's own choice": SNOW + "from itertools import cycle\n"
-    "from zlib import crc32\n"
-    "turns = cycle(range(6))\n"
-    "with closing(KafkaProducer(**lab.connection)) as producer:\n"
-    "    for event in snowy:\n"
-    "        tail = event['tail_number']\n"
-    "        at = crc32(tail.encode()) % 6 if tail else next(turns)\n"
-    "        producer.send(snow, json.dumps(event).encode(), partition=at)\n"
-    "    producer.flush(timeout=20)",
+    "a partition of one's own choice": placed("crc32(tail.encode()) % 6"),
+    "a stable choice of one's own": placed("sum(map(ord, tail)) * 7 % 6"),
 }
 
 
@@ -195,14 +289,24 @@ def test_exercise_1_another_right_way_passes(lesson, right):
     lesson.accepts(1, RIGHT_KEYS[right], right)
 
 
-def board(settings: dict, after: str = "next_departure(board)") -> str:
+LATER = "send(board, later, itemgetter('destination'))"
+MADE = """
+later = flights.events(flights.table(day="2013-01-16").head(1))
+board = lab.topic("departures.board", retention_ms=3_600_000)
+send(board, day, itemgetter("destination"))
+"""
+
+
+def altered(settings: dict, after: str = LATER) -> str:
     return f"""
-board = new_board()
-settings = {settings}
 with closing(KafkaAdminClient(**lab.connection)) as admin:
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, board, settings)])
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, board, {settings})])
 {after}
 """
+
+
+def board(settings: dict, after: str = LATER) -> str:
+    return MADE + altered(settings, after)
 
 
 COMPACT, SOON = {"cleanup.policy": "compact"}, {"segment.ms": "100"}
@@ -210,25 +314,31 @@ ANEW = """
 board = lab.topic("departures.board", cleanup_policy="compact", segment_ms=100,
     min_cleanable_dirty_ratio=0)
 send(board, day, itemgetter(KEY))
-next_departure(board)
+send(board, flights.events(flights.table(day="2013-01-16").head(1)), itemgetter("destination"))
 """
 WRONG_BOARDS = {
+    "refused, since a segment has at least a mebibyte": (
+        board(COMPACT | {"segment.bytes": "100"}),
+        "what alter_configs returns",
+    ),
+    "a policy that there is not": (
+        board({"cleanup.policy": "compaction"} | SOON),
+        "what alter_configs returns",
+    ),
     "the policy stays": (board(SOON), "Compaction goes by the key"),
     "a short retention": (
         board({"retention.ms": "100"}, "lab.until(lambda: lab.records(board).empty)"),
         "asks for no key",
     ),
     "deleted by hand": (
-        "board = new_board()\n"
-        "with closing(KafkaAdminClient(**lab.connection)) as admin:\n"
+        MADE + "with closing(KafkaAdminClient(**lab.connection)) as admin:\n"
         "    admin.delete_records({TopicPartition(board, 0): 800})",
         "Something has deleted",
     ),
     "the active segment": (board(COMPACT), "that is never compacted"),
     "no record after it": (board(COMPACT | SOON, ""), "when the next record arrives"),
     "the next record came too early": (
-        "board = new_board()\nnext_departure(board)\n"
-        + board(COMPACT | SOON, "").replace("board = new_board()", ""),
+        MADE + LATER + altered(COMPACT | SOON, ""),
         "come before you changed the settings",
     ),
     "compacts and deletes": (
@@ -241,6 +351,7 @@ WRONG_BOARDS = {
 RIGHT_BOARDS = {
     "made anew": ANEW.replace("KEY", "'destination'"),
     "by the longest wait": board(COMPACT | {"max.compaction.lag.ms": "100"}),
+    "one setting after the other": board(COMPACT, "") + altered(SOON),
 }
 
 
@@ -260,6 +371,50 @@ def test_exercise_2_the_solution_passes_and_may_be_checked_twice(lesson):
 @pytest.mark.parametrize("right", some(RIGHT_BOARDS, 1))
 def test_exercise_2_another_right_way_passes(lesson, right):
     lesson.accepts(2, RIGHT_BOARDS[right], right)
+
+
+# -- what was found is judged without a broker ----------------------------------------------
+
+TRUTH = [
+    {"id": f"{n}", "tail_number": f"N{n % 40}" if n % 4 else None} for n in range(240)
+]  # a quarter has no aircraft
+
+
+def keyed_as(place, key=lambda event: event["tail_number"], again=None, **more):
+    rows = [checks.Sent(place(e), n, key(e), e["id"]) for n, e in enumerate(TRUTH)]
+    second = (
+        None
+        if again is None
+        else tuple(checks.Sent(again(e), n, key(e), e["id"]) for n, e in enumerate(TRUTH))
+    )
+    found = checks.Keyed("snow", 6, tuple(rows), second, **more)
+    return checks.judge_key(found, TRUTH)
+
+
+def own(event, nameless=None) -> int:
+    tail = event["tail_number"]
+    return int(tail[1:]) % 6 if tail else next(nameless or cycle([0]))
+
+
+def test_where_records_without_a_key_lie_is_not_judged():
+    assert keyed_as(own)  # all in one partition, as a sticky producer may put them
+    turns = cycle(range(6))
+    assert keyed_as(lambda event: own(event, turns))
+    assert not keyed_as(own, key=lambda event: event["tail_number"] or "none")
+
+
+def test_another_process_must_find_the_same_partitions():
+    assert keyed_as(own, again=own)
+    moved = keyed_as(own, again=lambda event: (own(event) + 1) % 6)
+    assert "hash()" in moved.hint
+    assert "another process" in keyed_as(own, again=own, error="KeyError: 'x'").found.lower()
+    assert "elsewhere" in moved.found
+
+
+def test_a_board_whose_settings_were_refused_is_told_where_the_error_is():
+    found = checks.Board("board", "delete", 604_800_000, 0, (("ORD", "ORD", "1 2013-01-15"),))
+    answer = checks.judge_board(found, {"ORD": "1 2013-01-15"}, "2013-01-15")
+    assert "what alter_configs returns" in answer.hint
 
 
 # -- the reader of segments, without a broker -----------------------------------------------
@@ -290,3 +445,20 @@ def test_brokers_whose_disks_are_elsewhere_are_told_of(tmp_path, capsys):
     assert segments.files(Elsewhere, "flights").empty
     assert "somewhere else" in capsys.readouterr().out
     assert segments.read(Elsewhere, "flights") == b""
+
+
+def test_the_offset_of_each_record_is_read_from_its_delta():
+    def record(delta: int, body: bytes = b"") -> bytes:
+        rest = bytes([0, 14, 2 * delta]) + body  # attributes, timestamp delta 7, offset delta
+        return bytes([2 * len(rest)]) + rest
+
+    long = bytes([0, 0, 2]) + b"x" * 100  # its length takes two bytes: 103, zigzag 206
+    kept = record(0) + record(3, b"abc") + b"\xce\x01" + long
+    found = segments.records(batch(40, 3, kept) + batch(50, 1, record(0)))
+    assert found["offset_delta"].tolist() == [0, 3, 1, 0]
+    assert found["offset"].tolist() == [40, 43, 41, 50]
+    assert found["timestamp_delta"].tolist() == [7, 7, 0, 7]
+    assert found["length"].tolist() == [3, 6, 103, 3]
+    squeezed = bytearray(batch(40, 1, b"?"))
+    squeezed[22] = 4  # the attributes' last byte: zstd
+    assert segments.records(bytes(squeezed)).empty

@@ -31,6 +31,9 @@ FIELDS = (
     "base_sequence",
     "count",  # records
 )
+RECORD_FIELDS = ("base_offset", "length", "attributes", "timestamp_delta", "offset_delta", "offset")
+COMPRESSED = 0b111  # bits of a batch's attributes
+CONTROL = 0b100000  # the same: its records are Kafka's own, such as a transaction's end
 AFTER_LENGTH = 12  # bytes of the two fields that `length` does not count
 SEGMENT = re.compile(r"(\d{20})\.(\w+)")
 FILE_COLUMNS = ["node", "partition", "file", "base_offset", "bytes"]
@@ -105,6 +108,48 @@ def batches(data: bytes) -> "pd.DataFrame":
             break  # still being written, or no batch
         rows.append(header)
     return pd.DataFrame(rows, columns=list(FIELDS)).astype("int64")
+
+
+def records(data: bytes) -> "pd.DataFrame":
+    """Return the heads of the records in a segment's bytes; batches that are compressed are not.
+
+    A record begins with its length (a varint, zigzag), attributes (a byte), the timestamp delta and
+    the offset delta (both varints): its own offset is the batch's base_offset plus that delta.
+
+    Args:
+        data: what `read` returned.
+
+    Returns:
+        DataFrame: a row a record, a column (int64) a field of `RECORD_FIELDS`; ``length`` is in
+        bytes, of all that follows it.
+    """
+    import pandas as pd
+
+    rows, at = [], 0
+    for batch in batches(data).to_dict("records"):
+        place, end = at + HEADER.size, at + AFTER_LENGTH + batch["length"]
+        at = end
+        if batch["attributes"] & (COMPRESSED | CONTROL):
+            continue
+        for _ in range(batch["count"]):
+            length, begin = _varint(data, place)
+            timestamp_delta, after = _varint(data, begin + 1)
+            offset_delta, _ = _varint(data, after)
+            attributes, offset = data[begin], batch["base_offset"] + offset_delta
+            head = (batch["base_offset"], length, attributes, timestamp_delta, offset_delta, offset)
+            rows.append(head)
+            place = begin + length
+    return pd.DataFrame(rows, columns=list(RECORD_FIELDS)).astype("int64")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number that is written in 7 bits a byte, its sign last, and where it ends."""
+    number = shift = 0
+    while data[at] & 0x80:
+        number |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    number |= data[at] << shift
+    return (number >> 1) ^ -(number & 1), at + 1
 
 
 def _folders(lab: HasFolder, topic: str) -> list[tuple[int, int, "Path"]]:
