@@ -1,7 +1,10 @@
 """Lesson 07: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
+import pandas as pd
 import pytest
 from lesson import some
+
+from lab_env.checks.offsets_and_delivery import Back, judge_back
 
 NUMBER = "07"
 
@@ -14,11 +17,14 @@ def test_what_the_prose_claims_happens(lesson):
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     assert "has forgotten everything" in lesson.output(lesson.index("check-totals"))
-    assert "UnknownMemberIdError" in lesson.output(lesson.index("check-back"))
-    # a place is a record, the next offset; without the one, the last record comes again
+    told = lesson.output(lesson.index("check-back"))
+    assert "UnknownMemberIdError" in told
+    assert "begins, in each partition, with the first departure at 2013-01-01 11:00" in told
+    lesson.asks_each_step()
+    # a committed offset is a record, the next offset; without the one, the last record comes again
     assert lesson.output(lesson.index("internal")).split()[-1] == "20"
     assert value("[one.offset for one in came_again]") == [59]
-    # no place: latest skips all; none is an error; who has a place does not care
+    # no committed offset: latest skips all; none is an error; with one, all three are the same
     assert value("[before, after]") == [60, 0]
     assert value("begins") == {
         "desk": [20, 20, 20],
@@ -32,7 +38,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert value("len({one.offset for one in nine.values()})") == 2
     assert "'2013-01-01T09:00'" in lesson.output(lesson.index("times-first"))
     assert value("[one.offset for one in nine.values()]") == value(
-        "[note.offset for note in noted.values()]"
+        "lab.lag(gates, day)['committed_offset'].tolist()"
     )
 
 
@@ -83,7 +89,7 @@ def test_only_the_idempotent_producer_removes_its_retries(lesson):
 
 @pytest.mark.shares_a_lab
 def test_a_prediction_answers_back(lesson):
-    assert "of 9" in lesson.output(lesson.index("surprises"))
+    assert "of 11" in lesson.output(lesson.index("surprises"))
     told = "You said 1, and it was 2. 1: the broker recognises a retry"
     lesson.corrects("twice", "1", told)
     lesson.execute("prediction = ...")
@@ -108,6 +114,87 @@ def test_a_transaction_is_all_or_nothing_inside_of_kafka(lesson):
     assert value("end") - (offsets[-1] + 1) == 1  # a lag of one, with nothing left to read
     assert "ProducerFencedError" in lesson.output(lesson.index("fenced"))
     assert "seen: False" in lesson.output(lesson.index("zombie-end"))
+
+
+@pytest.mark.shares_a_lab
+def test_two_writes_disagree_and_an_outbox_with_an_idempotent_consumer_does_not(lesson):
+    value = lesson.value
+    # the power fails between the two writes of the seventh seat
+    assert value("sold") == {
+        "row first": {"rows": 7, "records": 6},
+        "record first": {"rows": 6, "records": 7},
+    }
+    told = lesson.output(lesson.index("dual"))
+    assert "It was row first: record, record first: row." in told
+    # each of the three is killed: nothing lost, an event published twice, and counted once
+    assert value("[published, counted]") == [True, True]
+    assert value("[one for (one,) in ask(file, 'select id from bookings')]") == value(
+        "[flight['id'] for flight in flown[:10]]"
+    )
+    records = value("[one['id'] for one in lab.records(announced)['value']]")
+    assert len(records) == 11
+    assert records.count(value("cut")) == 2
+    assert value("[seats, events]") == [10, 18]  # seven before its death, and all eleven after it
+    lesson.corrects("outbox-answer", "{'records': 10}", "died before it deleted the row")
+    lesson.corrects("dual", "{'row first': 'nothing'}", "the process is dead")
+    lesson.execute("prediction = ...")
+
+
+STEPS = {
+    "next": ("records[-1].offset + 1", "records[-1].offset", "59: this is the last record"),
+    "begin": ('"earliest"', '"latest"', "60: with latest, the default"),
+    "abort": ("abort_transaction()", "commit_transaction()", "The transaction was committed"),
+}
+MORE_WRONG_STEPS = {
+    "one too many": ("next", "records[-1].offset + 1", "records[-1].offset + 2", "61: that is one"),
+    "commits nothing": ("next", "consumer.commit(", "dict(", "0: the group has committed nothing"),
+    "all sixty": ("begin", "max_records=20", "max_records=60", "60: with latest"),
+    "none raises": ("begin", '"earliest"', '"none"', "0: nothing is committed"),
+    "sends nothing": ("abort", "producer.send(", "dict(", "an abort deletes nothing"),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("name", STEPS)
+def test_a_small_step_is_taken_and_its_typical_mistake_is_named(lesson, name):
+    right, wrong, hint = STEPS[name]
+    solution = lesson.steps[name].solution
+    assert lesson.takes_step(name).passed
+    answer = lesson.takes_step(name, solution.replace(right, wrong))
+    assert not answer.passed
+    assert hint in answer.text
+    assert lesson.takes_step(name).passed
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.nightly
+@pytest.mark.parametrize("wrong", MORE_WRONG_STEPS)
+def test_another_mistake_in_a_small_step_is_named_too(lesson, wrong):
+    name, right, instead, hint = MORE_WRONG_STEPS[wrong]
+    code = lesson.steps[name].solution.replace(right, instead).replace(").get(timeout=10)", ")")
+    code = "from contextlib import suppress\nwith suppress(Exception):\n" + "".join(
+        f"    {line}\n" for line in code.splitlines()
+    )
+    answer = lesson.takes_step(name, code)
+    assert not answer.passed
+    assert hint in answer.text
+
+
+TYPO = """
+def typo(service):
+    service.setings
+
+
+try:
+    power_back(lab, lab.service(typo))
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.shares_a_lab
+def test_a_board_with_a_typo_is_not_started_again_for_ever(lesson):
+    assert "has failed with the same error" in lesson.execute(TYPO)
 
 
 COUNTER = """
@@ -169,6 +256,57 @@ TRANSACTION = {
     "AFTER": BY_TRANSACTION,
     "LAST": "producer.commit_transaction()",
 }
+CONFLUENT = """
+exam_topic, totals, counters = exam()
+
+
+def counter(service, topic, totals, group):
+    import confluent_kafka
+
+    known = remembered(totals)
+    names = {"group.id": group, "group.instance.id": service.name, "session.timeout.ms": 6000}
+    start = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
+    producer = confluent_kafka.Producer(lab.librdkafka | PRODUCER)
+    INIT
+    consumer = confluent_kafka.Consumer(lab.librdkafka | names | start)
+    consumer.subscribe([topic])
+    while service.running:
+        batch = [one for one in consumer.consume(20, 0.5) if one.error() is None]
+        if not batch:
+            continue
+        FIRST
+        for record in batch:
+            carrier = json.loads(record.value())["carrier"]
+            total = known.setdefault(carrier, {"count": 0, "next": 0})
+            if record.offset() < total["next"]:
+                continue
+            total = known[carrier] = {"count": total["count"] + 1, "next": NEXT}
+            producer.produce(totals, json.dumps(total).encode(), carrier.encode())
+        LAST
+    consumer.close()
+
+
+three_power_cuts(lab, counter, exam_topic, totals, counters)
+"""
+
+
+def confluent(**changes) -> str:
+    code = CONFLUENT
+    parts = {"PRODUCER": "{}", "INIT": "pass", "FIRST": "pass", "NEXT": "record.offset() + 1"}
+    parts |= {"LAST": "producer.flush(5); consumer.commit(asynchronous=False)"} | changes
+    for name, part in parts.items():
+        code = code.replace(name, part)
+    return code
+
+
+CONFLUENT_TRANSACTION = {
+    "PRODUCER": "{'transactional.id': 'counter'}",
+    "INIT": "producer.init_transactions()",
+    "FIRST": "producer.begin_transaction()",
+    "NEXT": "0",
+    "LAST": "producer.send_offsets_to_transaction(consumer.position(consumer.assignment()), "
+    "consumer.consumer_group_metadata()); producer.commit_transaction()",
+}
 NEW_RECORDS = "they are new records"
 # what the student wrote, and what the answer must speak of
 WRONG_COUNTERS = {
@@ -210,10 +348,20 @@ WRONG_COUNTERS = {
                 producer.send(totals, json.dumps(total).encode(), key=carrier.encode())"""),
         "as you count, not at the very end",
     ),
+    "a new transactional id at each start": (
+        counter(**TRANSACTION | {"PRODUCER": "transactional_id=str(__import__('uuid').uuid4())"}),
+        "Use the same transactional_id after the restart",
+    ),
+    "confluent-kafka, and nothing remembered of where it was": (
+        confluent(NEXT="0"),
+        NEW_RECORDS,
+    ),
     "fails": (counter(INIT="service.nothing()"), "Mend that line"),
 }  # fmt: skip
 RECOUNT = "consumer.poll(timeout_ms=5000, max_records=1); consumer.seek_to_beginning()"
 RIGHT_COUNTERS = {
+    "confluent-kafka, in a transaction": confluent(**CONFLUENT_TRANSACTION),
+    "confluent-kafka, idempotent": confluent(),
     "a transaction": counter(**TRANSACTION),
     "counts all from the beginning": counter(KNOWN="{}", INIT=RECOUNT),
 }
@@ -274,6 +422,11 @@ WRONG_BACK = {
     "an hour too early": (back(ELEVEN.replace("11:", "10:")), "would repeat departures"),
     "an hour too late": (back(ELEVEN.replace("11:", "12:")), "would leave out"),
 }
+OPEN = """
+mine = KafkaConsumer(screens_topic, **lab.connection, group_id=screens, enable_auto_commit=False)
+mine.poll(timeout_ms=5000)
+"""
+WRONG_BACK["a consumer of one's own is still a member"] = (back(last=OPEN), "close it")
 WRONG_BACK["seek"] = (back("0", last="").split("with closing")[0] + """
 looks = {"group_id": screens, "enable_auto_commit": False}
 with closing(KafkaConsumer(**lab.connection, **looks)) as consumer:
@@ -287,7 +440,20 @@ with closing(KafkaConsumer(**lab.connection, group_id=screens)) as consumer:
     found = consumer.offsets_for_times(dict.fromkeys(screen_places, ms("2013-01-01T11:00")))
     consumer.commit({p: OffsetAndMetadata(one.offset, "", -1) for p, one in found.items()})
 """
+CONFLUENT_BACK = """
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition as Part
+from confluent_kafka.admin import AdminClient
+
+with closing(KafkaConsumer(**lab.connection)) as consumer:
+    found = consumer.offsets_for_times(dict.fromkeys(screen_places, ms("2013-01-01T11:00")))
+wanted = [Part(p.topic, p.partition, one.offset) for p, one in found.items()]
+admin = AdminClient(lab.librdkafka)
+asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(screens, wanted)])
+[future.result(timeout=10) for future in asked.values()]
+"""
 RIGHT_BACK = {
+    "confluent-kafka's admin client": back().split("with closing")[0] + CONFLUENT_BACK,
     "a consumer that commits": back().split("with closing")[0] + COMMITS,
     "seek and commit": back().split("with closing")[0] + COMMITS.split("    consumer.commit")[0]
     + "    for p, one in found.items():\n        consumer.seek(p, one.offset)\n"
@@ -312,12 +478,61 @@ def test_another_right_way_sets_the_group_back(lesson, right):
     lesson.accepts(2, RIGHT_BACK[right])
 
 
+# -- what the broker has of a group, judged without a broker ------------------------------------
+
+LOCAL = "2013-01-01 11:00"
+FIRST_AT = {0: 4, 1: 5}
+
+
+def times(first: str, number: int) -> dict[int, pd.Timestamp]:
+    """Return the times of records, an hour apart, by offset."""
+    begin = pd.Timestamp(first, tz="America/New_York").tz_convert("UTC")
+    return {offset: begin + pd.Timedelta(hours=offset) for offset in range(number)}
+
+
+def evidence(committed: dict[int, int], **more) -> Back:
+    more = {"members": (), "running": ()} | more
+    records = {0: times("2013-01-01 07:00", 20), 1: times("2013-01-01 06:30", 21)}
+    return Back(times=records, ends={0: 20, 1: 21}, committed=committed, **more)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("told", "found"),
+    {
+        "back": evidence(FIRST_AT),
+        "back_own_member": evidence(FIRST_AT, members=("kafka-python",)),
+        "back_members": evidence(FIRST_AT, members=("gate-screen",), running=("gate-screen",)),
+        "back_nothing": evidence({}),
+        "back_unmoved": evidence({0: 20, 1: 21}),
+        "back_begin": evidence({0: 0, 1: 0}),
+        "back_zone": evidence({0: 9, 1: 10}),
+        "back_by_one": evidence({0: 3, 1: 4}),
+        "back_some": evidence({0: 4, 1: 21}),
+        "back_early": evidence({0: 1, 1: 1}),
+        "back_late": evidence({0: 6, 1: 8}),
+        "back_topic": Back({}, {}, {}, (), ()),
+    }.items(),
+)
+def test_what_the_broker_has_of_a_group_is_judged(told, found):
+    assert judge_back(found, LOCAL) == told
+
+
+@pytest.mark.fast
+def test_offsets_that_were_typed_in_after_reading_them_are_no_wrong_answer():
+    """The check tells times alone, so whoever types offsets has looked them up."""
+    assert judge_back(evidence(dict(FIRST_AT)), LOCAL) == "back"
+    assert evidence({0: 3, 1: 21}).written() == "0: 3 (10:00), 1: 21 (no record yet)"
+
+
 FAULT = """
 import threading
 
+now = lab.journal.now()
+
 
 def broker_dies():
-    lab.until(lambda: (shown(groups["last"], begin)["offset"] > 40).any(), seconds=40)
+    lab.until(lambda: (handled(lab, groups["last"], now)["offset"] > 40).any(), seconds=40)
     lab.kill(1)
     lab.start(1)
 
@@ -332,23 +547,24 @@ fault.start()
 @pytest.mark.timeout(300)
 def test_experiments_can_be_run_again_and_survive_the_broker_being_killed(lesson):
     """After the exercises: what is lost or came twice is named, and nothing else is wrong."""
-    for cell in ("topic", "twenty", "careless", "again", "live"):
+    for cell in ("topic", "twenty", "careless", "again", "sell", "outbox", "outbox-read"):
         lesson.again(lesson.index(cell))
     lesson.execute(FAULT)
-    for cell in ("run", "run-end", "accounts", "names"):
+    for cell in ("live", "run-end", "accounts", "names"):
         lesson.again(lesson.index(cell))
     lesson.execute("fault.join()")
     value = lesson.value
     assert value("all_through") == [True, True]
     names = set(value("[flight['id'] for flight in flown[:110]]"))
     for order in ("first", "last"):
-        shown = value(f"sorted(set(shown(groups[{order!r}], begin)['handled']))")
+        shown = value(f"sorted(set(handled(lab, groups[{order!r}], begin)['handled']))")
         assert names - {*shown} == {*value(f"accounts[{order!r}]['lost']")}
     assert value("accounts['last']['lost']") == []
     assert len(value("accounts['last']['twice']")) >= 5
     assert len(value("accounts['first']['lost']")) >= 5
     # the transaction that a dead producer left open, once more
-    for cell in ("late-run", "open", "stuck", "late-back", "closed", "mails", "old-and-new"):
+    cells = "late-run open stuck-send stuck late-back closed mails-count mails old-and-new"
+    for cell in cells.split():
         lesson.again(lesson.index(cell))
     assert not lesson.errors
     assert value("[crashed, done]") == [True, True]

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.evidence import start_seconds
@@ -73,12 +74,12 @@ def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
         return _wrong("totals_one_behind" if one_each else "totals_behind", **found)
     if found["cuts"] < CUTS:
         return _wrong("totals_few_cuts", state=service.state, **found)
+    if (wrong or not told) and _is_open(lab, totals):
+        return _wrong("totals_open", **found)
     if not told:
         return _wrong("totals_none", **found)
     if extra := sorted(set(told) - set(truth)):
         return _wrong("totals_strange", names=", ".join(extra), **found)
-    if wrong and _is_open(lab, totals):
-        return _wrong("totals_open", **found)
     if wrong:
         return _wrong(_difference(wrong), **found)
     return passed("offsets_and_delivery.totals", carriers=len(truth), **found)
@@ -161,6 +162,49 @@ def _written(wrong: dict[str, tuple[int, int]]) -> str:
 # -- exercise 2 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Back:
+    """What the broker has of a group that is to be set back.
+
+    Attributes:
+        times: when the record of each offset was, by partition.
+        ends: the end offset of each partition.
+        committed: the committed offset of each partition that has one.
+        members: the client ids of the group's members.
+        running: the names of services that run.
+    """
+
+    times: "dict[int, dict[int, pd.Timestamp]]"
+    ends: dict[int, int]
+    committed: dict[int, int]
+    members: tuple[str, ...]
+    running: tuple[str, ...]
+
+    def begins(self, moment: "pd.Timestamp | NaTType") -> dict[int, int]:
+        """Return the first offset at a time or later by partition, the end if there is none."""
+        found = dict(self.ends)
+        for partition, times in self.times.items():
+            later = [offset for offset, time in times.items() if time >= moment]
+            found[partition] = min(later, default=self.ends[partition])
+        return found
+
+    @property
+    def first(self) -> dict[int, int]:
+        """The oldest offset of each partition."""
+        return self.ends | {p: min(times) for p, times in self.times.items()}
+
+    def written(self) -> str:
+        """Return the committed offsets, each with the time of its record: "0: 75 (10:58)"."""
+        parts = []
+        for partition, offset in sorted(self.committed.items()):
+            time = self.times.get(partition, {}).get(offset)
+            place = say("offsets_and_delivery.no_record")
+            if time is not None:
+                place = f"{time.tz_convert(NEW_YORK):%H:%M}"
+            parts.append(f"{partition}: {offset} ({place})")
+        return ", ".join(parts) or "-"
+
+
 @graded
 def set_back(lab: "Lab", topic: str, group: str, local: str) -> Result:
     """Check that a group will begin with the first record of a time or later, in each partition.
@@ -171,48 +215,62 @@ def set_back(lab: "Lab", topic: str, group: str, local: str) -> Result:
         group: real name of the group.
         local: a time in New York, such as "2013-01-01 08:00".
     """
+    records = queries.records(lab.connection, topic)
+    members = queries.groups(lab.connection).get(group, {}).get("members", [])
+    times: dict[int, dict[int, pd.Timestamp]] = {}
+    columns = (records[name] for name in ("partition", "offset", "timestamp"))
+    for partition, offset, time_ in zip(*columns, strict=True):
+        times.setdefault(int(partition), {})[int(offset)] = time_
+    evidence = Back(
+        times=times,
+        ends=queries.end_offsets(lab.connection, topic),
+        committed=queries.committed(lab.connection, group, topic),
+        members=tuple(member["client_id"] for member in members),
+        running=tuple(name for name, one in lab.services.items() if one.state == "running"),
+    )
+    key = judge_back(evidence, local)
+    found = {"topic": topic, "group": group, "time": local, "committed": evidence.written()}
+    if key == "back":
+        return passed("offsets_and_delivery.back", **found)
+    wanted = evidence.begins(_at(local))
+    apart = [str(p) for p, at in wanted.items() if evidence.committed.get(p) != at]
+    return _wrong(key, partitions=", ".join(apart), count=len(members), **found)
+
+
+def judge_back(evidence: Back, local: str) -> str:
+    """Return the name of what is to be said of a group that should begin with a time.
+
+    Args:
+        evidence: of its topic and its offsets.
+        local: the time, in New York.
+    """
+    committed, ends = evidence.committed, evidence.ends
+    if not evidence.times:
+        return "back_topic"
+    right, naive = _at(local), _at(local, "UTC")
+    wanted = evidence.begins(right)
+    if evidence.members:
+        own = committed == wanted and not evidence.running
+        return "back_own_member" if own else "back_members"
+    if committed == wanted:
+        return "back"
+    if not committed:
+        return "back_nothing"
+    if committed == ends:
+        return "back_unmoved"
+    if committed == evidence.first:
+        return "back_begin"
+    if committed in (evidence.begins(at) for at in (naive, right + (right - naive))):
+        return "back_zone"
+    if {committed.get(p, -9) - at for p, at in wanted.items()} in ({-1}, {1}):
+        return "back_by_one"
+    if any(committed.get(p) == at for p, at in wanted.items()):
+        return "back_some"
+    early = any(committed.get(p, 0) < at for p, at in wanted.items())
+    return "back_early" if early else "back_late"
+
+
+def _at(local: str, zone: str = NEW_YORK) -> "pd.Timestamp | NaTType":
     import pandas as pd
 
-    found = {"topic": topic, "group": group, "time": local}
-    records = queries.records(lab.connection, topic)
-    if records.empty:
-        return _wrong("back_topic", **found)
-    ends = queries.end_offsets(lab.connection, topic)
-    wanted = _begins(records, ends, pd.Timestamp(local, tz=NEW_YORK))
-    committed = queries.committed(lab.connection, group, topic)
-    found |= {"committed": _places(committed), "wanted": _places(wanted)}
-    members = queries.groups(lab.connection).get(group, {}).get("members", [])
-    if members:
-        return _wrong("back_members", count=len(members), **found)
-    if committed == wanted:
-        return passed("offsets_and_delivery.back", **found)
-    if not committed:
-        return _wrong("back_nothing", **found)
-    if committed == ends:
-        return _wrong("back_unmoved", **found)
-    if committed == dict.fromkeys(ends, 0):
-        return _wrong("back_begin", **found)
-    right, naive = pd.Timestamp(local, tz=NEW_YORK), pd.Timestamp(local, tz="UTC")
-    if committed in (_begins(records, ends, at) for at in (naive, right + (right - naive))):
-        return _wrong("back_zone", **found)
-    off = {committed.get(p, -9) - at for p, at in wanted.items()}
-    if off in ({-1}, {1}):
-        return _wrong("back_by_one", **found)
-    some = sorted(p for p, at in wanted.items() if committed.get(p) == at)
-    if some:
-        found["partitions"] = ", ".join(str(p) for p in wanted if p not in some)
-        return _wrong("back_some", **found)
-    early = [p for p, at in wanted.items() if committed.get(p, 0) < at]
-    return _wrong("back_early" if early else "back_late", **found)
-
-
-def _begins(
-    records: "pd.DataFrame", ends: dict[int, int], moment: "pd.Timestamp | NaTType"
-) -> dict[int, int]:
-    """Return the first offset at a time or later by partition, the end if there is none."""
-    later = records[records["timestamp"] >= moment]
-    return ends | {int(p): int(at) for p, at in later.groupby("partition")["offset"].min().items()}
-
-
-def _places(offsets: dict[int, int]) -> str:
-    return ", ".join(f"{p}: {offset}" for p, offset in sorted(offsets.items())) or "-"
+    return pd.Timestamp(local, tz=zone)

@@ -11,6 +11,10 @@ from lab_env.processes import pickling
 from lab_env.processes.services import BEGIN_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kafka.producer.future import FutureRecordMetadata
+
     from lab_env.ground.journal import Journal
     from lab_env.processes.services import Service
 
@@ -36,7 +40,8 @@ def three_power_cuts(lab: RunsServices, function, *args) -> None:
     It dies right before it commits what it has read, right after that, and right after it has sent
     the first record since it read. What it has sent by then is on the broker. To commit is
     ``commit`` and ``commit_async`` of a KafkaConsumer and its auto-commit, ``commit_transaction``
-    of a KafkaProducer. A function that returns or fails is not started again.
+    of a KafkaProducer, and the same calls of confluent-kafka's two classes (but for its
+    auto-commit, which no call shows). A function that returns or fails is not started again.
 
     Args:
         lab: the lab.
@@ -106,39 +111,82 @@ class _Fuse:
         self._service = service
         self._read = 0  # records
         self._open = 0  # of them not committed
-        self._sent: list = []  # futures since the last commit
+        self._sent: list[Callable[[], object]] = []  # waits for what was sent since the commit
 
     def put_in(self) -> None:
         """Have the clients of this process tell what they do."""
         from kafka import KafkaConsumer, KafkaProducer
 
         def count(records: object) -> None:
-            number = sum(map(len, records.values())) if isinstance(records, dict) else 1
-            self._read += number
-            self._open += number
+            self._count(sum(map(len, records.values())) if isinstance(records, dict) else 1)
 
-        def committed(_: object) -> None:
-            self.blow(AFTER)
-            self._open = 0
-            self._sent.clear()
-
-        def sent(future: object) -> None:
-            self._sent.append(future)
-            self.blow(BETWEEN)
+        def sent(future: "FutureRecordMetadata") -> None:
+            self._has_sent(lambda: future.get(timeout=5))
 
         _around(KafkaConsumer, "poll", after=count)
         _around(KafkaConsumer, "__next__", after=count)
         _around(KafkaProducer, "send", after=sent)
-        _around_commits(lambda: self.blow(BEFORE), committed)
+        _around_commits(lambda: self.blow(BEFORE), lambda _: self._commits())
+        with contextlib.suppress(ImportError):
+            self._put_into_confluent()
+
+    def _put_into_confluent(self) -> None:
+        """Put classes that tell what they do in the place of confluent-kafka's, which are C."""
+        import confluent_kafka
+
+        fuse = self
+
+        class Consumer(confluent_kafka.Consumer):
+            def poll(self, *args, **kwargs):
+                message = super().poll(*args, **kwargs)
+                fuse._count(int(message is not None and message.error() is None))
+                return message
+
+            def consume(self, *args, **kwargs):
+                messages = super().consume(*args, **kwargs)
+                fuse._count(sum(message.error() is None for message in messages))
+                return messages
+
+            def commit(self, *args, **kwargs):
+                fuse.blow(BEFORE)
+                done = super().commit(*args, **kwargs)
+                fuse._commits()
+                return done
+
+        class Producer(confluent_kafka.Producer):
+            def produce(self, *args, **kwargs):
+                super().produce(*args, **kwargs)
+                fuse._has_sent(lambda: self.flush(5))
+
+            def commit_transaction(self, *args, **kwargs):
+                fuse.blow(BEFORE)
+                super().commit_transaction(*args, **kwargs)
+                fuse._commits()
+
+        # a function can have them by the module alone: the classes themselves cannot travel
+        vars(confluent_kafka).update(Consumer=Consumer, Producer=Producer)
+
+    def _count(self, records: int) -> None:
+        self._read += records
+        self._open += records
+
+    def _has_sent(self, wait: "Callable[[], object]") -> None:
+        self._sent.append(wait)
+        self.blow(BETWEEN)
+
+    def _commits(self) -> None:
+        self.blow(AFTER)
+        self._open = 0
+        self._sent.clear()
 
     def blow(self, moment: str) -> None:
         """End the process if this is the moment."""
         risk = self._read if moment == BETWEEN else self._open
         if not risk or self._service.settings["power_cut"] != moment:
             return
-        for future in self._sent:
+        for wait in self._sent:
             with contextlib.suppress(Exception):  # what cannot be sent is not our business
-                future.get(timeout=5)
+                wait()
         if moment == AFTER:
             time.sleep(0.2)  # one that does not wait for its commit has it all the same
         self._service.report(power_cut=moment)
