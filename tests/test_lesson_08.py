@@ -3,6 +3,8 @@
 import pytest
 from lesson import some
 
+from lab_env.checks.retries_and_dead_letters import MOST_ATTEMPTS, _Books, _wrong_roads
+
 NUMBER = "08"
 
 
@@ -159,8 +161,8 @@ WRONG_COPES = {
         "record.topic, record.partition and record.offset",
     ),
     "skips": (cope("skip(service, producer, record, error)"), "Skipped and committed is lost"),
-    "dies": (cope("raise error"), "leaves his partition to a colleague"),
-    "dies of its own mistake": (cope("send_on(dead)"), "leaves his partition to a colleague"),
+    "dies": (cope("raise error"), "leaves its partition to a colleague"),
+    "dies of its own mistake": (cope("send_on(dead)"), "leaves its partition to a colleague"),
     "insists": (cope("insist(service, producer, record, error)"), "it needs a limit"),
     "parks everything": (cope(PARK), "the tariff was not ready"),
     "skips what is hopeless": (
@@ -248,6 +250,27 @@ lab.service(clerk, retries[1], detour(dead), 1, name="retry-2s")
         PATIENT.replace("(0.1, 0.2, 0.4)", "(0.07,) * 12"),
     ),
 }
+
+
+def record(flight: str, **headers: str) -> dict:
+    return {"value": {"id": flight, "departed": "06:00"}, "headers": headers}
+
+
+@pytest.mark.fast
+def test_what_is_wrong_whatever_comes_is_told_without_a_wait():
+    """A record that goes round and round was looked at for minutes on a busy machine."""
+    topic = {(0, 0): record("a"), (0, 1): record("b")}
+    found = {"topic": "departed", "dead": "dead", "group": "billing"}
+    assert not _Books(topic).is_hopeless
+    assert _wrong_roads(None, _Books(topic), found, True) is None
+    back = _Books(topic | {(1, 7): record("a")})
+    assert back.is_hopeless
+    assert "holds 3 records, and 1 of them came back" in repr(_wrong_roads(None, back, found, True))
+    lost = _Books(topic, lost_under_way={"clerk-2": 1})
+    assert lost.is_hopeless
+    assert "The power of clerk-2 failed" in repr(_wrong_roads(None, lost, found, True))
+    assert _Books(topic, detours=[record("a", attempts=str(MOST_ATTEMPTS + 1))]).is_hopeless
+    assert not _Books(topic, detours=[record("a", attempts="3")]).is_hopeless
 
 
 @pytest.fixture

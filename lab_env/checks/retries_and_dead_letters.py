@@ -84,6 +84,18 @@ class _Books:
         ]
 
     @property
+    def most_attempts(self) -> int:
+        """How often the record in the retry topics that was tried most was tried."""
+        tries = (_number(one["headers"].get("attempts")) for one in self.detours)
+        return max(tries, default=0)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether something is wrong whatever comes: there is nothing to wait for."""
+        goes_round = self.most_attempts > MOST_ATTEMPTS
+        return goes_round or bool(self.back_again or self.lost_under_way)
+
+    @property
     def facts(self) -> tuple:
         """What changes as long as somebody gets on."""
         counts = len(self.records), len(self.letters), len(self.detours), self.detours_wait
@@ -107,7 +119,13 @@ def _waits(lab: "Lab", topic: str, group: str) -> dict[Place, int]:
 
 
 def _read(
-    lab: "Lab", topic: str, bills: str, dead: str, group: str, retries: tuple[str, ...]
+    lab: "Lab",
+    topic: str,
+    bills: str,
+    dead: str,
+    group: str,
+    retries: tuple[str, ...],
+    begun: float,
 ) -> _Books:
     waits = _waits(lab, topic, group)
     detours_wait = sum(sum(_waits(lab, retry, group).values()) for retry in retries)
@@ -122,16 +140,16 @@ def _read(
         [one for retry in retries for one in _rows(lab, retry)],
         waits,
         detours_wait,
-        _lost_under_way(lab, topic, group),
+        _lost_under_way(lab, begun),
     )
 
 
-def _lost_under_way(lab: "Lab", topic: str, group: str) -> dict[str, int]:
+def _lost_under_way(lab: "Lab", begun: float) -> dict[str, int]:
     """Return how many records were on their way when a clerk's power failed in this attempt."""
     told = lab.reports
     if UNDER_WAY not in told:
         return {}
-    rows = told[told[UNDER_WAY].notna() & (told["time"] > _begun(lab, topic, group))]
+    rows = told[told[UNDER_WAY].notna() & (told["time"] > begun)]
     return {row["service"]: int(row[UNDER_WAY]) for _, row in rows.iterrows()}
 
 
@@ -151,7 +169,7 @@ def accounted_for(
         group: real name of the group that handles ``topic`` and ``retries``.
         retries: real names of the retry topics.
     """
-    where = topic, bills, dead, group, tuple(retries)
+    where = topic, bills, dead, group, tuple(retries), _begun(lab, topic, group)
     books = _read(lab, *where)
     if not books.records:
         return _wrong("books_topic", topic=topic)
@@ -162,8 +180,8 @@ def accounted_for(
         return books.facts
 
     def patience(_: object) -> float:
-        if books.back_again or books.lost_under_way:
-            return 0.0  # that is wrong whatever comes
+        if books.is_hopeless:
+            return 0.0
         if books.waits or books.detours_wait:
             return STEADY_SECONDS
         return CALM_SECONDS if _accounted(books) else IDLE_SECONDS
@@ -210,9 +228,8 @@ def _wrong_waits(lab: "Lab", books: _Books, found: dict, settled: bool) -> Resul
     if failed and (waits or books.detours_wait):
         names = _first(one.name for one in failed)
         return _wrong("books_failed", names=names, error=failed[0].error, waits=waits, **found)
-    tries = [_number(one["headers"].get("attempts")) for one in books.detours]
-    if max(tries, default=0) > MOST_ATTEMPTS:
-        return _wrong("books_round", attempts=max(tries), **found)
+    if books.most_attempts > MOST_ATTEMPTS:
+        return _wrong("books_round", attempts=books.most_attempts, **found)
     if not settled:
         return _wrong("books_slow", waits=waits + books.detours_wait, **found)
     if waits:
