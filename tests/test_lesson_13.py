@@ -1,13 +1,39 @@
 """Lesson 13: what its prose claims is true, and its checks tell right answers from wrong ones."""
 
+import json
 import re
 
 import pytest
 from conftest import wait_until
 from foreseen import asked
-from lesson import some
+from lesson import NOTEBOOKS, some
+
+from lab_env.checks.kubernetes import Crew, _judge_scale, _judge_start
 
 NUMBER = "13"
+# the field's words, which stand in bold where the thing first happens
+TERMS = (
+    "Kubernetes", "platform as a service", "container runtime", "Docker Engine", "kubeconfig",
+    "contexts", "manifest", "Deployment", "declarative", "desired state", "pod", "ReplicaSet",
+    "API server", "control plane", "controller", "actual state", "static membership", "probe",
+    "Readiness", "Liveness", "eviction", "HorizontalPodAutoscaler", "StatefulSet",
+)  # fmt: skip
+# what the deck says, and what has changed since
+DECK = ("Google", "Docker *and others* (Rocket)", "since version 1.24", "run as before")
+
+
+def prose() -> str:
+    cells = json.loads((NOTEBOOKS / "13_kubernetes.ipynb").read_text("utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+@pytest.mark.fast
+def test_the_lesson_says_what_the_deck_says_in_the_fields_words():
+    text = prose()
+    assert [term for term in TERMS if f"**{term}**" not in text] == []
+    assert [words for words in DECK if words not in text] == []
+    assert "`CrashLoopBackOff`" in text
+    assert "kafka-nodes" not in text
 
 
 @pytest.mark.shares_a_lab
@@ -17,6 +43,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert not lesson.errors
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
+    lesson.asks_each_step()
     # the schemas find a word that is not known, and no name that leads nowhere; the rules do
     assert value("found") == {"typo in a field": True, "typo in a name": False}
     out = {cell.id: lesson.output(lesson.index(cell.id)) for cell in lesson.client.cells}
@@ -49,7 +76,12 @@ def test_what_the_prose_claims_happens(lesson):
     # idle boards, and a lag that grows; by lag it goes away, and never beyond the partitions
     assert value("done") == {"by CPU": "adds none", "by lag": "adds boards"}
     ends = value("ends")
-    assert ends["by CPU"][1] < 50
+    assert ends["by CPU"][1] < 250  # millicores: half of what each requests
+    of = re.findall(r"of a request of (\d+)m: (\d+)%, .*HPA wants (\d+)", out["autoscale-answer"])
+    assert [request for request, *_ in of] == ["500", "50"]
+    for request, share, wants in of:  # HPA's share is one of the request, and of nothing else
+        assert int(share) == round(100 * ends["by CPU"][1] / int(request))
+        assert int(wants) == max(-(-2 * 100 * ends["by CPU"][1] // (int(request) * 50)), 1)
     assert ends["by CPU"][2] > ends["by lag"][2]
     assert 2 < ends["by lag"][0] <= 6
 
@@ -76,6 +108,30 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     assert "6 partitions" in told[0]
     assert "board-by-name" in told[2]
     wait_until(lambda: "6 wanted" in lesson.value("numbers.sentence"), 10)
+
+
+# -- small steps ----------------------------------------------------------------------------
+
+
+@pytest.mark.shares_a_lab
+def test_two_boards_go_on_when_two_are_wanted_and_three_when_one_is_stopped(lesson):
+    assert lesson.takes_step("fewer").passed
+    stub = lesson.client.cells[lesson.steps["fewer"].cell].source
+    told = lesson.takes_step("fewer", stub)
+    assert not told.passed
+    assert "the loop starts another one" in told.text
+    told = lesson.takes_step("fewer", stub.replace("lab.services", "loop.stop()\nlab.services"))
+    assert "nobody brings back a board" in told.text
+
+
+@pytest.mark.shares_a_lab
+def test_the_group_does_not_notice_a_static_members_restart_and_does_a_strangers(lesson):
+    assert lesson.takes_step("names").passed
+    stub = lesson.client.cells[lesson.steps["names"].cell].source
+    told = lesson.takes_step("names", stub)
+    assert not told.passed
+    assert "came back as a stranger" in told.text
+    lesson.execute("loop.stop(); lab.services.stop()")
 
 
 # -- exercise 1 -----------------------------------------------------------------------------
@@ -115,7 +171,14 @@ for name in there:
     if name not in [f"gate-{number}" for number in range(wanted)]:
         lab.services[name].stop()
 """
+GOOD = START_MISSING + STOP_OTHERS
 WRONG_LOOPS = {
+    "kills what is too much": (keep(GOOD.replace(".stop()", ".crash()")), "crash() is a power cut"),
+    "returns nothing": (
+        keep(GOOD).replace('    return {"wanted": wanted, "running": len(there)}\n', ""),
+        "writes what it has seen",
+    ),
+    "raises an error": (keep("start(f'gate-{numero}')"), "run the whole cell again"),
     "never stops one": (keep(START_MISSING), "works in both directions"),
     "the next free number": (
         keep(
@@ -125,7 +188,7 @@ for _ in range(wanted - len(there)):
 for name in there[wanted:]:
     lab.services[name].stop()
 """,
-            "numbers = count()\n" + REPEAT,
+            "from itertools import count\nnumbers = count()\n" + REPEAT,
         ),
         "Go by names",
     ),
@@ -209,6 +272,53 @@ def test_the_solution_keeps_names_and_may_be_checked_twice(lesson):
 
 
 @pytest.mark.shares_a_lab
+def test_a_gate_that_is_restarted_is_told_to_be_of_an_earlier_try(lesson):
+    """After the solution: gate-0 and the others are known, with their topic and group."""
+    again = """
+for name in [f"gate-{number}" for number in range(wanted)]:
+    if name not in there:
+        lab.services[name].restart() if name in lab.services else start(name)
+"""
+    lesson.accepts_its_solution(1)
+    lesson.refuses(1, keep(again + STOP_OTHERS), "Is there a restart() in your loop")
+
+
+NAMES = frozenset({"gate-0", "gate-1", "gate-2"})
+FOUND = {"group": "night-b", "name": "gate", "wanted": 3}
+LESS = FOUND | {"fewer": 2, "surplus": "gate-2"}
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("crew", "hint"),
+    [
+        (Crew(NAMES, frozenset(), NAMES, {}, other="night-a"), "restart()"),
+        (Crew(NAMES, frozenset(), NAMES, {}, other="board"), "night and night_crew"),
+        (Crew(NAMES, frozenset(), NAMES, {}), "night and night_crew"),
+        (Crew(NAMES, frozenset(), frozenset(), {}, error="NameError", loop_failed=True), "line"),
+        (Crew(NAMES, NAMES - {"gate-2"}, NAMES - {"gate-2"}, {"gate-2": "crashed"}), "anew"),
+        (Crew(NAMES, NAMES | {"gate-3"}, NAMES, {}), "each pass"),
+        (Crew(NAMES, NAMES - {"gate-0"} | {"gate-3"}, NAMES, {}), "number of its own"),
+    ],
+)
+def test_a_crew_is_judged_by_what_was_gathered(crew, hint):
+    assert hint in _judge_start(crew, FOUND).hint
+
+
+@pytest.mark.fast
+def test_one_less_is_judged_by_who_went_and_how_and_what_was_told():
+    right = Crew(NAMES - {"gate-2"}, NAMES - {"gate-2"}, NAMES - {"gate-2"}, {})
+    assert _judge_start(Crew(NAMES, NAMES, NAMES, {}), FOUND) is None
+    assert _judge_scale(right, False, [(2, 3), (2, 2)], LESS) is None
+    assert "power cut" in _judge_scale(right, True, [(2, 2)], LESS).hint
+    assert "status" in _judge_scale(right, False, [(3, 3)], LESS).hint
+    stays = Crew(NAMES - {"gate-2"}, NAMES, NAMES, {})
+    assert "both directions" in _judge_scale(stays, False, [], LESS).hint
+    wrong = Crew(NAMES - {"gate-2"}, NAMES - {"gate-0"}, NAMES - {"gate-0"}, {})
+    assert "names are wanted" in _judge_scale(wrong, False, [], LESS).hint
+
+
+@pytest.mark.shares_a_lab
 @pytest.mark.parametrize("right", some(RIGHT_LOOPS, 1))
 @pytest.mark.landing
 def test_another_right_way_keeps_names(lesson, right):
@@ -219,7 +329,8 @@ def test_another_right_way_keeps_names(lesson, right):
 
 STORM = """
 partitions, replicas = PARTITIONS, REPLICAS
-storm_topic, storm_crew = storm(partitions)
+storm_topic, storm_crew = new_shift("storm", partitions)
+lab.service(operations, storm_topic, 100, partitions, name="weather")
 
 
 def storm_board(service, topic, group):
@@ -311,7 +422,7 @@ def test_experiments_can_be_run_again(lesson):
     """After the last exercise: the boards are started again, and the lesson's cells with them."""
     lesson.execute("new_shift('end', 1); work = 0.0")
     lesson.execute("deployment['spec']['replicas'] = 3")
-    for cell in ("topic", "repeat", "kill", "kill-answer", "scale", "scale-back", "loop-ends"):
+    for cell in ("operations", "repeat", "kill", "kill-answer", "scale", "scale-back", "loop-ends"):
         lesson.again(lesson.index(cell))
     assert not lesson.errors
     assert lesson.value("owning") == 6

@@ -2,9 +2,11 @@
 
 import contextlib
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab_env.checks.evidence import until
+from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.facts.rebalances import is_calm
@@ -74,6 +76,36 @@ def _alive(lab: "Lab", members) -> list:
 # -- exercise 1 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Crew:
+    """What is known at one moment of the members that a loop keeps.
+
+    Attributes:
+        wanted: their names.
+        members: of the group, by client id, as the broker tells them.
+        running: names of services of the set that run.
+        ended: how others of the wanted ones ended, by name: "stopped", "crashed" or "failed".
+        again: whether a member was started a second time.
+        other: a group of which a running one is a member in place of this one, or "".
+        error: what a service, or the loop itself, has raised last, or "".
+        loop_failed: whether it was the loop.
+    """
+
+    wanted: frozenset[str]
+    members: frozenset[str]
+    running: frozenset[str]
+    ended: Mapping[str, str]
+    again: bool = False
+    other: str = ""
+    error: str = ""
+    loop_failed: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        """Whether these and no others are members, and run."""
+        return self.members == self.wanted and self.wanted <= self.running
+
+
 @graded
 def keeps_ordinals(lab: "Lab", topic: str, group: str, stateful_set: dict) -> Result:
     """Check that a loop keeps members NAME-0, NAME-1, ... of a group: one is killed, one too many.
@@ -106,53 +138,100 @@ def keeps_ordinals(lab: "Lab", topic: str, group: str, stateful_set: dict) -> Re
         stateful_set["spec"]["replicas"] = wanted
 
 
-def _ordinals(name: str, count: int) -> set[str]:
-    return {f"{name}-{number}" for number in range(count)}
+def _ordinals(name: str, count: int) -> frozenset[str]:
+    return frozenset(f"{name}-{number}" for number in range(count))
 
 
-def _wait_for(lab: "Lab", topic: str, group: str, wanted: set[str], since: float, seconds: float):
-    """Wait until these and no others are members, and run; return who is a member in the end."""
+def _crew_after(
+    lab: "Lab", topic: str, found: dict, wanted: frozenset[str], since: float, seconds: float
+) -> Crew:
+    """Wait until these and no others are members, and run; return what there is in the end."""
+    group = found["group"]
 
     def is_so() -> bool:
         there = _settled(lab, topic, group, since)
         return there == wanted and len(_alive(lab, wanted)) == len(wanted)
 
-    until(is_so, seconds)
-    return wanted if is_so() else _plain(_now(lab, topic, group)[1].members)
+    until(is_so, start_seconds(lab, seconds))
+    if is_so():
+        return Crew(wanted, wanted, wanted, {})
+    return _crew(lab, topic, found, wanted)
+
+
+def _crew(lab: "Lab", topic: str, found: dict, wanted: frozenset[str]) -> Crew:
+    group, stem = found["group"], f"{found['name']}-"
+    members = frozenset(_plain(_now(lab, topic, group)[1].members))
+    services = list(lab.services.values())
+    running = frozenset(
+        one.name for one in services if one.state == "running" and one.name.startswith(stem)
+    )
+    failed = [
+        one.error or "" for one in services if one.state == "failed" and one.name.startswith(stem)
+    ]
+    loops = list(lab.loops.values())
+    # the loops of earlier parts of the lesson have ended, one way or another
+    raised = [one.error for one in loops if one.error] if not any(o.running for o in loops) else []
+    others = {
+        other
+        for other, told in queries.groups(lab.connection).items()
+        for one in told["members"]
+        if other != group and one["client_id"] in running - members
+    }
+    return Crew(
+        wanted,
+        members,
+        running,
+        {one.name: one.state for one in services if one.name in wanted - running},
+        again=_came_back(lab, members),
+        other=min(others, default=""),
+        error=(raised or failed or [""])[-1],
+        loop_failed=bool(raised),
+    )
+
+
+def _came_back(lab: "Lab", members: Iterable[str]) -> bool:
+    """Return whether any of these was started a second time."""
+    started = [one.subject for one in list(lab.journal.marks) if one.kind == "start"]
+    return any(started.count(name) > 1 for name in members)
 
 
 def _wrong_start(lab: "Lab", topic: str, began: float, found: dict) -> Result | None:
-    name, group, wanted = found["name"], found["group"], _ordinals(found["name"], found["wanted"])
+    name, wanted = found["name"], _ordinals(found["name"], found["wanted"])
 
     def begun() -> bool:
-        return bool(_now(lab, topic, group)[1].members) or any(
+        return bool(_now(lab, topic, found["group"])[1].members) or any(
             one.state == "running" and one.name.startswith(name) for one in lab.services.values()
         )
 
     if not until(begun, IDLE_SECONDS):
-        return _wrong("loop_nobody", **found)
-    there = _wait_for(lab, topic, group, wanted, began, START_SECONDS)
-    if there == wanted:
+        crew = _crew(lab, topic, found, wanted)
+        key = "loop_raised" if crew.loop_failed else "loop_nobody"
+        return _wrong(key, error=crew.error, **found)
+    return _judge_start(_crew_after(lab, topic, found, wanted, began, START_SECONDS), found)
+
+
+def _judge_start(crew: Crew, found: dict) -> Result | None:
+    """Say what is wrong with the members that a loop has started."""
+    if crew.is_right:
         return None
-    failed = [one for one in lab.services.values() if one.state == "failed"]
-    if failed:
-        return _wrong("loop_failed", error=failed[-1].error, **found)
+    there, wanted = crew.members, crew.wanted
+    if crew.error:
+        key = "loop_raised" if crew.loop_failed else "loop_failed"
+        return _wrong(key, error=crew.error, **found)
+    values = found | {"there": _names(there), "right": _names(wanted), "other": crew.other}
+    if crew.other:
+        # new_shift gives the groups of an exercise one name, and each an ending of its own
+        same = crew.other.rpartition("-")[0] == found["group"].rpartition("-")[0]
+        return _wrong("loop_old_group" if same else "loop_other_group", **values)
     if not there:
-        return _wrong("loop_other_group", **found)
-    ended = [one for one in wanted - there if one in lab.services]
-    if _came_back(lab, there):  # a loop that starts stopped ones again may pass dead ones over
-        ended = [one for one in ended if lab.services[one].state != "stopped"]
+        return _wrong("loop_other_group", **values | {"other": "-"})
+    # a loop that starts stopped ones again may pass dead ones over
+    ended = [name for name, how in crew.ended.items() if not (crew.again and how == "stopped")]
     if ended and len(there) < len(wanted):
-        return _wrong("loop_ended", ended=_names(ended), there=_names(there), **found)
+        return _wrong("loop_ended", ended=_names(ended), **values)
     key = "loop_many" if len(there) > len(wanted) else "loop_few"
     key = "loop_names" if len(there) == len(wanted) else key
-    return _wrong(key, there=_names(there), right=_names(wanted), **found)
-
-
-def _came_back(lab: "Lab", members) -> bool:
-    """Return whether any of these was started a second time."""
-    started = [one.subject for one in list(lab.journal.marks) if one.kind == "start"]
-    return any(started.count(name) > 1 for name in members)
+    return _wrong(key, **values)
 
 
 def _wrong_return(lab: "Lab", topic: str, found: dict) -> Result | None:
@@ -168,26 +247,63 @@ def _wrong_return(lab: "Lab", topic: str, found: dict) -> Result | None:
 
     found = found | {"victim": victim}
     if not until(somebody_came, BACK_SECONDS / 2):
-        return _wrong("loop_once", **found)
-    there = _wait_for(lab, topic, found["group"], wanted, killed, BACK_SECONDS)
-    if there == wanted:
+        crew = _crew(lab, topic, found, wanted)
+        key = "loop_raised" if crew.loop_failed else "loop_once"
+        return _wrong(key, error=crew.error, **found)
+    crew = _crew_after(lab, topic, found, wanted, killed, BACK_SECONDS)
+    if crew.is_right:
         return None
-    return _wrong("loop_stranger", there=_names(there), right=_names(wanted), **found)
+    if crew.loop_failed:
+        return _wrong("loop_raised", error=crew.error, **found)
+    return _wrong("loop_stranger", there=_names(crew.members), right=_names(wanted), **found)
 
 
 def _wrong_scale(lab: "Lab", topic: str, stateful_set: dict, found: dict) -> Result | None:
-    """Want one less, and see who goes."""
+    """Want one less, and see who goes, how, and what the loop tells of it."""
     fewer = found["wanted"] - 1
-    wanted = _ordinals(found["name"], fewer)
+    wanted, surplus = _ordinals(found["name"], fewer), f"{found['name']}-{fewer}"
     stateful_set["spec"]["replicas"] = fewer
-    there = _wait_for(lab, topic, found["group"], wanted, lab.journal.now(), BACK_SECONDS)
-    if there == wanted:
-        return None
-    values = found | {"fewer": fewer, "there": _names(there), "right": _names(wanted)}
-    running = {one.name for one in _alive(lab, _ordinals(found["name"], found["wanted"]))}
-    if wanted <= running:
-        return _wrong("loop_never_stops", **values)
-    return _wrong("loop_wrong_one", **values)
+    since = lab.journal.now()
+    crew = _crew_after(lab, topic, found, wanted, since, BACK_SECONDS)
+    until(lambda: (fewer, fewer) in _told(lab, since), IDLE_SECONDS)
+    killed = any(
+        one.kind in ("crash", "kill") and one.subject == surplus and one.time >= since
+        for one in list(lab.journal.marks)
+    )
+    values = found | {"fewer": fewer, "surplus": surplus}
+    return _judge_scale(crew, killed, _told(lab, since), values)
+
+
+def _told(lab: "Lab", since: float) -> list[tuple[int, int]]:
+    """Return what loops have returned since then: (wanted, running), in their order."""
+    rows = lab.reports.reindex(columns=["time", "wanted", "running"]).dropna()
+    rows = rows[rows["time"] >= since]
+    return list(zip(rows["wanted"], rows["running"], strict=True))
+
+
+def _judge_scale(
+    crew: Crew, killed: bool, told: list[tuple[int, int]], found: dict
+) -> Result | None:
+    """Say what is wrong once one less is wanted.
+
+    Args:
+        crew: what there is.
+        killed: whether the one that was too much was killed.
+        told: what the loop has returned since: (wanted, running).
+        found: for the sentences.
+    """
+    values = found | {"there": _names(crew.members), "right": _names(crew.wanted)}
+    if not crew.is_right:
+        if crew.loop_failed:
+            return _wrong("loop_raised", error=crew.error, **values)
+        surplus_runs = found["surplus"] in crew.running and crew.wanted <= crew.running
+        return _wrong("loop_never_stops" if surplus_runs else "loop_wrong_one", **values)
+    if killed:
+        return _wrong("loop_killed", **values)
+    if (found["fewer"], found["fewer"]) not in told:
+        words = ", ".join(f"{wanted:g} and {running:g}" for wanted, running in told) or "-"
+        return _wrong("loop_silent", told=words, **values)
+    return None
 
 
 # -- exercise 2 -----------------------------------------------------------------------------
@@ -211,9 +327,9 @@ def carries_load(
     """
     found = {"topic": topic, "group": group, "rate": rate, "most": round(100 * busy)}
     began = lab.journal.now()
-    if not until(lambda: _now(lab, topic, group)[1].members, 2 * IDLE_SECONDS):
+    if not until(lambda: _now(lab, topic, group)[1].members, _join_seconds(lab, topic)):
         return _wrong("load_nobody", **found)
-    until(lambda: _is_whole(lab, topic, group, began), START_SECONDS)
+    until(lambda: _is_whole(lab, topic, group, began), start_seconds(lab, START_SECONDS))
     sample, seen = _now(lab, topic, group)
     if _settled(lab, topic, group, began) is None:
         return _wrong("load_unsettled", state=seen.state or "-", **found)
@@ -224,6 +340,13 @@ def carries_load(
         lambda: _wrong_roll(lab, seen.members, found),
     )
     return _first_wrong(steps, "load", found)
+
+
+def _join_seconds(lab: "Lab", topic: str) -> float:
+    """Return how long a group may stay without a member: a service that reads is on its way."""
+    services = [one for one in lab.services.values() if one.state == "running"]
+    reads = any(one._reads(topic, ()) for one in services)
+    return start_seconds(lab, START_SECONDS) if reads else 2 * IDLE_SECONDS
 
 
 def _is_whole(lab: "Lab", topic: str, group: str, since: float) -> bool:
