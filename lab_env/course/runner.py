@@ -182,11 +182,12 @@ def _failures(notebook: "NotebookNode", last: int) -> list[Failure]:
 
 
 def _described(picture: str, output: "NotebookNode") -> str:
-    alt = html.escape(_alt(output), quote=True)
-    return re.sub(r"<img\b(?![^>]*\salt=)", lambda _: f'<img alt="{alt}"', str(picture), count=1)
+    words = html.escape(alt(output), quote=True)
+    return re.sub(r"<img\b(?![^>]*\salt=)", lambda _: f'<img alt="{words}"', str(picture), count=1)
 
 
-def _alt(output: "NotebookNode") -> str:
+def alt(output: "NotebookNode") -> str:
+    """Return what a picture among the outputs of a cell shows, in words."""
     metadata = output.get("metadata", {})
     for kind in ("image/png", "image/jpeg"):
         if said := metadata.get(kind, {}).get("alt"):
