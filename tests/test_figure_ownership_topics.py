@@ -44,3 +44,15 @@ def test_a_group_that_reads_two_topics_is_shown_with_both(bench):
 def test_what_are_no_topics_is_told(bench, topics):
     with pytest.raises(BadInputError):
         bench.show.ownership(topics, "desks")
+
+
+def test_beside_the_bars_all_owners_are_listed_or_none(bench):
+    """A list of those alone whose name is in no bar looked like a list of all."""
+    bench.group(members=["truck-1", "truck-2"])
+    figure = bench.begin()
+    bench.run(8)
+    bench.group(members=["truck-1", "truck-2", "truck-3"])
+    bench.run(0.5)  # too short for a name in the new bar
+    bench.end(figure)
+    listed = [text for text in texts(figure) if text.startswith("truck-") and ":" in text]
+    assert listed == ["truck-1: 1", "truck-2: 1", "truck-3: 1"]

@@ -4,6 +4,12 @@ import pytest
 from lesson import some
 
 from lab_env import flights
+from lab_env.checks.publish_subscribe import (
+    Audit,
+    Screens,
+    judge_audit,
+    judge_screens,
+)
 
 NUMBER = "03"
 EACH_CELL_TWICE = True
@@ -27,6 +33,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert not value("[s.error for s in lab.services.values() if s.state == 'failed']")
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
+    lesson.asks_each_step()
     # each has everything that was published before the newcomers, and pandas agrees
     assert value("(by_carrier['baggage'] == by_carrier['table']).all()") in (True, "True")
     difference = "float((by_airport['statistics'] - by_airport['table']).abs().max())"
@@ -50,7 +57,9 @@ def test_what_the_prose_claims_happens(lesson):
     shown = value("shown")
     assert set(shown) == {"screen-1", "screen-2"}
     assert sum(shown.values()) == 60
-    assert value("sorted(sum(shares(screens).values(), []))") in ([], [0, 1, 2, 3, 4, 5])
+    assert "screen-1" in lesson.output(lesson.index("same-why"))
+    # a group that has committed nothing has no lag
+    assert value("lag(lab.group('nobody'))") is None
     # no group: everything, every time, and no trace
     assert value("happened") == [value("held")] * 3 + [0]
     assert value("reader in known") is True
@@ -109,8 +118,40 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     assert "records wait for baggage" in told["picture-lag"]
 
 
-COUNTING = """
-audit, auditor = open_audit()
+CHANGED = {"schema": 'event["carrier"]\n', "archive": '"earliest"', "diary": "read(diary)"}
+WRONG_STEPS = {
+    "renamed": ("schema", 'event.pop("carrier")\n', "operations never hears of it"),
+    "at the end": ("archive", '"latest"', "With latest a new group begins at the end"),
+    "no group": ("diary", "read()", "is in no group"),
+    "the old name alone": ("schema", 'event["carrier"]; del event["airline"]\n', "new name is"),
+    "another group": ("diary", "read(reader)", "hand it the group's name"),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("step", CHANGED)
+def test_a_small_step_is_taken_by_its_solution(lesson, step):
+    answer = lesson.takes_step(step)
+    assert answer.passed, answer.text
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("wrong", some(WRONG_STEPS, 3))
+def test_a_wrong_small_step_is_told_what_it_comes_from(lesson, wrong):
+    step, change, told = WRONG_STEPS[wrong]
+    solution = lesson.steps[step].solution
+    assert CHANGED[step] in solution
+    answer = lesson.takes_step(step, solution.replace(CHANGED[step], change))
+    assert not answer.passed
+    assert told in answer.text
+
+
+OPEN = """
+audit, auditor = lab.topic("flights.audit"), new_group("auditor")
+"""
+COUNTING = (
+    OPEN
+    + """
 counted = Counter()
 options = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 8000, "group_id": auditor}
 options |= dict(OPTIONS)
@@ -121,6 +162,7 @@ with closing(KafkaConsumer(topic, **lab.connection, **options)) as consumer:
 with closing(KafkaProducer(**lab.connection)) as producer:
     producer.send(audit, VALUE).get(timeout=5)
 """
+)
 
 
 def counting(options="", limit="len(published())", field="carrier", last="pass", value=None) -> str:
@@ -131,7 +173,7 @@ def counting(options="", limit="len(published())", field="carrier", last="pass",
 ALL = "Counter(published()['carrier'])"
 # what the student wrote, and what the answer must speak of
 WRONG_AUDITS = {
-    "nothing": ("audit, auditor = open_audit()", "Make a consumer of topic"),
+    "nothing": (OPEN, "Make a consumer of topic"),
     "begins at the end": (
         counting("auto_offset_reset='latest', consumer_timeout_ms=2000"),
         "a new group begins at the end",
@@ -153,13 +195,13 @@ WRONG_AUDITS = {
     "nothing sent": (counting().split("with closing(KafkaProducer")[0], "Send json.dumps(counted)"),
 }
 RIGHT_AUDITS = {
-    "polls, and commits itself": """
-audit, auditor = open_audit()
+    "polls, and commits itself": OPEN
+    + """
 counted = Counter()
 options = {"group_id": auditor, "auto_offset_reset": "earliest", "enable_auto_commit": False}
 with closing(KafkaConsumer(topic, **lab.connection, **options)) as consumer:
     deadline = lab.journal.now() + 20
-    while lag(auditor) > 0 and lab.journal.now() < deadline:
+    while lag(auditor) != 0 and lab.journal.now() < deadline:
         if batch := consumer.poll(timeout_ms=500):
             counted.update(json.loads(r.value)["carrier"] for r in chain(*batch.values()))
             consumer.commit()
@@ -167,8 +209,41 @@ with closing(KafkaProducer(**lab.connection)) as producer:
     producer.send(audit, b"a first try, and wrong")
     producer.send(audit, json.dumps(counted).encode()).get(timeout=5)
 """,
-    "a service that goes on": """
-audit, auditor = open_audit()
+    "librdkafka, from the table of the broker alone": OPEN
+    + """
+from confluent_kafka import Consumer, Producer
+
+settings = {"group.id": auditor, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+consumer = Consumer(lab.librdkafka | settings)
+consumer.subscribe([topic])
+counted, held = Counter(), len(lab.records(topic))
+deadline = lab.journal.now() + 30
+while counted.total() < held and lab.journal.now() < deadline:
+    if (record := consumer.poll(0.5)) is not None and not record.error():
+        counted[json.loads(record.value())["carrier"]] += 1
+consumer.commit(asynchronous=False)
+consumer.close()
+producer = Producer(lab.librdkafka)
+producer.produce(audit, json.dumps(counted))
+producer.flush(10)
+""",
+    "takes the partitions itself, and commits in the group": OPEN
+    + """
+from kafka import TopicPartition
+
+counted = Counter()
+options = {"group_id": auditor, "enable_auto_commit": False, "consumer_timeout_ms": 8000}
+with closing(KafkaConsumer(**lab.connection, **options)) as consumer:
+    consumer.assign([TopicPartition(topic, n) for n in range(6)])
+    consumer.seek_to_beginning()
+    for record in islice(consumer, len(published())):
+        counted[json.loads(record.value)["carrier"]] += 1
+    consumer.commit()
+with closing(KafkaProducer(**lab.connection)) as producer:
+    producer.send(audit, json.dumps(counted).encode()).get(timeout=5)
+""",
+    "a service that goes on": OPEN
+    + """
 lab.service(subscriber, topic, auditor, close_baggage, name="auditor")
 complete(auditor)
 counted = reports_of(auditor)["carrier"].value_counts()
@@ -196,7 +271,10 @@ def test_exercise_1_another_right_way_passes(lesson, right):
     lesson.accepts(1, RIGHT_AUDITS[right], right)
 
 
-START = "evening = evening_flights()\n"
+START = """lab.services.stop()
+evening = lab.topic("flights.evening", partitions=6)
+publish(evening, 120).join()
+"""
 OWN_SCREEN = """
 def own_screen(service, topic, group):
     options = {"group_id": group, "auto_offset_reset": "earliest", "enable_auto_commit": False}
@@ -222,6 +300,10 @@ def screens(first: str, second: str, react="show_line", start="'earliest'") -> s
 
 OWN = "new_group('a')", "new_group('b')"
 WRONG_SCREENS = {
+    "both under one name": (
+        screens(*OWN).replace("screen-B", "screen-A"),
+        "under a name of its own",
+    ),
     "one group": (
         START + "group = new_group('both')\n" + screens("group", "group").removeprefix(START),
         "two members of one group share",
@@ -234,10 +316,37 @@ WRONG_SCREENS = {
     "never commit": (START + OWN_SCREEN.replace("COMMIT", ""), "let it commit"),
     "filled twice": (screens(*OWN) + "publish(evening, 20).join()", "makes the topic fresh"),
 }
+ASSIGNED = OWN_SCREEN.replace("KafkaConsumer(topic, ", "KafkaConsumer(").replace(
+    "        while service.running",
+    "        consumer.assign([TopicPartition(topic, n) for n in range(6)])\n"
+    "        while service.running",
+)
+RUSTY = """
+def rusty(service, topic, group):
+    from confluent_kafka import Consumer
+
+    settings = {"group.id": group, "auto.offset.reset": "earliest"}
+    settings["auto.commit.interval.ms"] = 500
+    consumer = Consumer(lab.librdkafka | settings)
+    consumer.subscribe([topic])
+    while service.running:
+        record = consumer.poll(0.5)
+        if record is not None and not record.error():
+            service.report(event=json.loads(record.value())["id"])
+    consumer.close()
+
+
+for name in ("screen-A", "screen-B"):
+    lab.service(rusty, evening, lab.group(name), name=name)
+"""
+COMMITS = "if batch:\n                consumer.commit()"
 RIGHT_SCREENS = {
+    "librdkafka": START + RUSTY,
+    "each takes all partitions itself": START
+    + "from kafka import TopicPartition\n"
+    + ASSIGNED.replace("COMMIT", COMMITS),
     "names of their own": screens("lab.group('screen-A')", "lab.group('screen-B')"),
-    "a function of its own": START
-    + OWN_SCREEN.replace("COMMIT", "if batch:\n                consumer.commit()"),
+    "a function of its own": START + OWN_SCREEN.replace("COMMIT", COMMITS),
 }
 
 
@@ -259,6 +368,53 @@ def test_exercise_2_the_solution_passes_and_may_be_checked_twice(lesson):
 @pytest.mark.parametrize("right", some(RIGHT_SCREENS, 1))
 def test_exercise_2_another_right_way_passes(lesson, right):
     lesson.accepts(2, RIGHT_SCREENS[right], right)
+
+
+IDS = ("1", "2", "3")
+CARRIERS = {"1": "UA", "2": "UA", "3": "B6"}
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, "Make a consumer of topic"),
+        ({"committed": 6}, "Send json.dumps(counted)"),
+        ({"answers": ({"UA": 2, "B6": 1},)}, "By default there is no group"),
+        ({"answers": ({"UA": 2, "B6": 1},), "committed": 6, "lag": 2}, "The last commit came"),
+        ({"answers": ({"UA": 1, "B6": 2},), "committed": 6}, "carrier in its own body"),
+        ({"answers": ("UA",), "committed": 6}, "turns a dict"),
+        ({"state": "PreparingRebalance"}, "in a few seconds"),
+        ({"ids": ("1", None)}, "belongs into the topic audit"),
+    ],
+)
+def test_an_audit_is_judged_without_a_broker(more, told):
+    found = {"topic": "t", "audit": "a", "group": "g", "ids": IDS} | more
+    answer = judge_audit(Audit(**found), CARRIERS)
+    assert not answer
+    assert told in f"{answer.expected} {answer.hint}"
+    right = {"answers": ("a first try", {"UA": 2, "B6": 1}), "committed": 6}
+    assert judge_audit(Audit("t", "a", "g", IDS, **right), CARRIERS)
+
+
+@pytest.mark.fast
+def test_screens_are_judged_without_a_broker():
+    states = {"A": "running", "B": "running"}
+    group = {"state": "Stable", "members": ["A"], "lag": 0}
+    both = {"a": group, "b": group | {"members": ["B"]}}
+    shared = {"a": group | {"members": ["A", "B"]}}
+
+    def judged(shown, groups, states=states, errors=None):
+        found = Screens("t", 9, 9, shown, groups, states, errors or {})
+        return judge_screens(found, 9)
+
+    assert judged({"A": 9, "B": 9}, both)
+    assert "two members of one group" in judged({"A": 5, "B": 4}, shared).hint
+    assert "a group id of its own" in judged({"A": 9, "B": 9}, {}).hint
+    assert "under a name of its own" in judged({"A": 9, "B": 0}, both, {"A": "running"}).hint
+    failed = judged({"A": 9, "B": 0}, both, states | {"B": "failed"}, {"B": "KeyError"})
+    assert "KeyError" in failed.found
+    assert "let it commit" in judged({"A": 9, "B": 9}, both | {"b": group | {"lag": 3}}).hint
 
 
 @pytest.mark.shares_a_lab

@@ -271,7 +271,7 @@ WRONG_GROUPS = {
     "commits nothing": (DAY + THREE + SITTER, "To own a partition is not to have read it"),
     "topic and group mixed up": (
         DAY + ALONE + "lab.service(gate, crew, day, name='crew')",
-        "Whoever is to share needs the group's id",
+        "A member needs the group's id",
     ),
     "a topic of its own": (
         DAY + "day = lab.topic('day.landed', partitions=3)\n" + THREE + ALONE,

@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import start_seconds
@@ -20,6 +22,29 @@ COMMIT_SECONDS = 7.0  # who commits by the client's own timer does so every 5 s
 MOST_SECONDS = 25.0
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What an audit is judged by.
+
+    Attributes:
+        topic, audit, group: real names.
+        ids: of the topic's events; None for a record without one.
+        answers: what the audit's records say, oldest first.
+        state: of the group, "" if there is none.
+        committed: in how many partitions it has committed an offset.
+        lag: records that wait for it.
+    """
+
+    topic: str
+    audit: str
+    group: str
+    ids: tuple
+    answers: tuple = ()
+    state: str = ""
+    committed: int = 0
+    lag: int = 0
+
+
 @graded
 def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
     """Check that the last record of ``audit`` counts a topic's flights by carrier as pandas does.
@@ -33,29 +58,48 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
         group: real name of the group that was to count.
     """
     events = list(queries.records(lab.connection, topic)["value"])
-    ids = [queries.id_of(event) for event in events]
+    ids = tuple(queries.id_of(event) for event in events)
+    found, carriers = Audit(topic, audit, group, ids), _carriers(list(ids)) if ids else {}
+    if ids and all(one in carriers for one in ids):  # else nothing is worth waiting for
+        found = Audit(topic, audit, group, ids, *_wait_for_audit(lab, topic, audit, group))
+    return judge_audit(found, carriers)
+
+
+def judge_audit(evidence: Audit, carriers: Mapping[str, str]) -> Result:
+    """Return the answer to what was found, without another look.
+
+    Args:
+        evidence: what was found.
+        carriers: the carrier of each flight of these days, by its event's id.
+    """
+    topic, ids = evidence.topic, evidence.ids
     if not ids:
         return _wrong("audit_no_flights", topic=topic)
-    carriers = _carriers(ids)
     if strangers := [one for one in ids if one not in carriers]:
         return _wrong("audit_strangers", topic=topic, count=len(strangers), one=strangers[0])
-    truth = Counter(carriers[one] for one in ids if isinstance(one, str))
-    answers, found = _wait_for_audit(lab, topic, audit, group)
-    found |= {"topic": topic, "audit": audit, "group": group, "flights": len(ids)}
-    if found["state"] in REBALANCING:
+    truth = Counter(carriers[one] for one in ids)
+    found: dict = {
+        "topic": topic,
+        "audit": evidence.audit,
+        "group": evidence.group,
+        "flights": len(ids),
+        "state": evidence.state,
+        "committed": evidence.committed,
+        "lag": evidence.lag,
+    }
+    if evidence.state in REBALANCING:
         return _wrong("audit_rebalancing", **found)
-    if not answers:
-        key = "audit_no_answer" if found["committed"] else "audit_nothing"
-        return _wrong(key, **found)
-    if not _is_count(answers[-1]):
-        return _wrong("audit_shape", answer=repr(answers[-1])[:80], **found)
-    told = Counter(answers[-1])
+    if not evidence.answers:
+        return _wrong("audit_no_answer" if evidence.committed else "audit_nothing", **found)
+    if not _is_count(evidence.answers[-1]):
+        return _wrong("audit_shape", answer=repr(evidence.answers[-1])[:80], **found)
+    told = Counter(evidence.answers[-1])
     found["count"] = told.total()
     if +told != truth:
         return _wrong_audit(told, truth, found)
-    if not found["committed"]:
+    if not evidence.committed:
         return _wrong("audit_no_commit", **found)
-    if found["lag"]:
+    if evidence.lag:
         return _wrong("audit_behind", **found)
     return passed("publish_subscribe.audit_agrees", carriers=len(truth), **found)
 
@@ -75,8 +119,8 @@ def _wrong_audit(told: Counter, truth: Counter, found: dict) -> Result:
     return _wrong("audit_few" if found["count"] < found["flights"] else "audit_many", **found)
 
 
-def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[list, dict]:
-    """Return the answers, and how far the group is, when nothing more can be expected."""
+def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[tuple, str, int, int]:
+    """Return the answers, and the group's state, commits and lag, when no more is to come."""
     wait = Patience(COMMIT_SECONDS, pause=0.2, most=TIMES * COMMIT_SECONDS)
     while True:
         state, members = _state(lab, group)
@@ -90,7 +134,7 @@ def _wait_for_audit(lab: "Lab", topic: str, audit: str, group: str) -> tuple[lis
         if wait.over:
             break
         time.sleep(0.2)
-    return answers, {"state": state, "committed": len(committed), "lag": lag}
+    return tuple(answers), state, len(committed), lag
 
 
 def _carriers(ids: list) -> dict[str, str]:
@@ -136,6 +180,28 @@ def _just_started(lab: "Lab") -> bool:
 # -- exercise 2 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Screens:
+    """What two screens are judged by.
+
+    Attributes:
+        topic: real name.
+        records: that it holds; ``ids`` is how many different flights these are.
+        shown: by screen, how many of the flights it has reported.
+        groups: those at the topic, by name; each with ``state``, ``members`` and ``lag``.
+        states: of the services, by screen; none if there is no such service.
+        errors: by screen, what its function has raised.
+    """
+
+    topic: str
+    records: int
+    ids: int
+    shown: Mapping[str, int]
+    groups: Mapping[str, dict]
+    states: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
 @graded
 def each_shows_all(
     lab: "Lab",
@@ -156,10 +222,27 @@ def each_shows_all(
     """
     values = queries.records(lab.connection, topic)["value"]
     ids = {queries.id_of(value) for value in values} - {None}
-    if len(values) != flights or len(ids) != flights:
-        return _wrong("screens_topic", topic=topic, count=len(values), flights=flights)
-    shown, groups = _wait_for_screens(lab, topic, ids, screens)
-    first, second = screens
+    shown, groups = dict.fromkeys(screens, 0), {}
+    if len(values) == len(ids) == flights:
+        shown, groups = _wait_for_screens(lab, topic, ids, screens)
+    there = {name: lab.services[name] for name in screens if name in lab.services}
+    states = {name: one.state for name, one in there.items()}
+    errors = {name: str(one.error) for name, one in there.items() if one.error}
+    found = Screens(topic, len(values), len(ids), shown, groups, states, errors)
+    return judge_screens(found, flights)
+
+
+def judge_screens(evidence: Screens, flights: int) -> Result:
+    """Return the answer to what was found, without another look.
+
+    Args:
+        evidence: what was found.
+        flights: how many each screen is to show.
+    """
+    topic, shown, groups = evidence.topic, dict(evidence.shown), dict(evidence.groups)
+    if evidence.records != flights or evidence.ids != flights:
+        return _wrong("screens_topic", topic=topic, count=evidence.records, flights=flights)
+    first, second = shown
     found = {
         "topic": topic,
         "flights": flights,
@@ -171,10 +254,10 @@ def each_shows_all(
     }
     if any(group["state"] in REBALANCING for group in groups.values()):
         return _wrong("screens_rebalancing", **found)
-    for name in screens:
-        if name in lab.services and lab.services[name].state == "failed":
-            return _wrong("screens_failed", name=name, error=lab.services[name].error)
-        if name not in lab.services or lab.services[name].state != "running":
+    for name in shown:
+        if evidence.states.get(name) == "failed":
+            return _wrong("screens_failed", name=name, error=evidence.errors.get(name))
+        if evidence.states.get(name) != "running":
             return _wrong("screens_missing", name=name, **found)
     if min(shown.values()) < flights:
         return _wrong_screens(shown, groups, found)

@@ -316,7 +316,10 @@ class Ownership(Stamped, TimeFigure):
         return lines
 
     def _unnamed(self, block: Block) -> dict[str, str]:
-        """Return the members whose name stands in no bar, with how many partitions they own."""
+        """Return all owners, with how many partitions they own, if the name of one is in no bar.
+
+        All of them, since a list of some would look like a list of all.
+        """
         tenure = block.tenure
         if tenure.is_unknown:
             return {}
@@ -324,12 +327,13 @@ class Ownership(Stamped, TimeFigure):
         owned = tenure.owned
         # while a rebalance hides the owners, whoever is not idle was one or will be
         names = owned or {n: [] for n in tenure.members if tenure.going_on and n not in tenure.idle}
+        if told.issuperset(names):
+            return {}
         return {
             name: say("figures.ownership_owner", name=style.shorten(name, 14), count=len(places))
             if places
             else style.shorten(name, 14)
             for name, places in names.items()
-            if name not in told
         }
 
     def _legend(self, words: dict[str, str], count: str, room: int) -> list[list[tuple[str, str]]]:
