@@ -210,8 +210,8 @@ WRONG_COPES = {
     "makes up a departure": (
         cope(
             f"{IN_PLACE}flight = repair(record.value)\n    "
-            "note = {'flight': flight and flight['id']}\n    "
-            "producer.send(bills, json.dumps(note).encode(), key=record.key)"
+            "made = {'flight': flight and flight['id']}\n    "
+            "producer.send(bills, json.dumps(made).encode(), key=record.key).get(10)"
         ),
         "Guessing a value",
     ),
