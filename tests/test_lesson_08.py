@@ -210,8 +210,8 @@ WRONG_COPES = {
     "makes up a departure": (
         cope(
             f"{IN_PLACE}flight = repair(record.value)\n    "
-            "note = {'flight': flight and flight['id']}\n    "
-            "producer.send(bills, json.dumps(note).encode(), key=record.key)"
+            "made = {'flight': flight and flight['id']}\n    "
+            "producer.send(bills, json.dumps(made).encode(), key=record.key).get(10)"
         ),
         "Guessing a value",
     ),
@@ -462,4 +462,4 @@ def test_nothing_is_lost_when_the_broker_dies_in_the_storm(lesson):
     assert lesson.value("sorted(missing)") == []
     parked = "{one['id'] for one in lab.records(dead)['value'] if isinstance(one, dict)}"
     assert lesson.value(f"sorted(cancelled - {parked})") == []
-    assert lesson.value("lab.records(departed)['offset'].count() > len(script)") is True
+    assert lesson.value("len(lab.records(departed)) > len(script)") is True

@@ -18,6 +18,7 @@ NUMBER = "09"
 def test_what_the_prose_claims_happens(lesson):
     value = lesson.value
     assert not lesson.errors
+    lesson.asks_each_step()
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     # the wait was the cost, by far more than the student's first guess
@@ -150,8 +151,20 @@ def fast(topic, values):
 """
 # what the student wrote, and what the answer must speak of
 WRONG_FAST = {
-    "only a linger": (fast(send=GET), "linger_ms makes a record wait for company"),
-    "only acks=1": (fast("acks=1", GET), "Not even acks=1 saves the way"),
+    "asks for no confirmation": (fast("acks=0"), "cannot know what is on the broker"),
+    "asks for none, with confluent-kafka": (
+        """
+def fast(topic, values):
+    producer = confluent_kafka.Producer(SERVERS | {"acks": 0})
+    for value in values:
+        producer.produce(topic, value)
+        producer.poll(0)
+    producer.flush(30)
+""",
+        "cannot know what is on the broker",
+    ),
+    "only a linger": (fast(send=GET), "linger_ms makes a record wait for others"),
+    "only acks=1": (fast("acks=1", GET), "Not even acks=1 saves the round trip"),
     "does not wait": (EARLY, "Wait for all answers once, at the end"),
     "half of them": (
         fast(send="len(value) % 2 and producer.send(topic, value)"),
@@ -279,6 +292,27 @@ def test_the_solution_gets_the_timetable_through_and_may_be_checked_twice(lesson
 @pytest.mark.parametrize("right", some(RIGHT_LARGE, 1))
 def test_another_right_way_gets_it_through(lesson, right):
     lesson.accepts(2, RIGHT_LARGE[right])
+
+
+# -- small steps ---------------------------------------------------------------------------------
+
+WRONG_STEPS = {
+    "squeeze": ('"compression_type": "gzip"', '"batch_size": 500_000', "Larger batches save"),
+    "future": ("future.add_errback(refused.append)", "pass", "The error is in there"),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("step", WRONG_STEPS)
+def test_a_small_step_is_taken_and_a_typical_mistake_is_told(lesson, step):
+    right, wrong, told = WRONG_STEPS[step]
+    code = lesson.steps[step].solution
+    assert right in code
+    answer = lesson.takes_step(step, code.replace(right, wrong))
+    assert not answer.passed
+    assert told in answer.text
+    answer = lesson.takes_step(step)
+    assert answer.passed, answer.text
 
 
 # -- what it must survive -----------------------------------------------------------------------
