@@ -101,6 +101,7 @@ def read(text: str) -> KafkaFile:
 def _loader() -> type:
     """Return what reads YAML as Compose does, which takes no key twice."""
     import yaml
+    from yaml.constructor import ConstructorError
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node, deep=False):
@@ -108,7 +109,7 @@ def _loader() -> type:
             for key, _ in node.value:
                 if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                     twice = say("docker_and_compose.yaml_twice", key=key.value)
-                    raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
+                    raise ConstructorError(None, None, twice, key.start_mark)
                 seen.add(key.value if isinstance(key.value, str) else id(key))
             return super().construct_mapping(node, deep)
 
