@@ -257,7 +257,8 @@ def test_each_kind_of_end_that_a_lab_leaves_is_understood(tmp_path):
     gone = [f"image rm --force {image}" for image in images]
     assert words(compose_project="a-1", images=images) == [down, *gone]
     assert words(compose_project="a-1", compose_services=["kafka-2"]) == [
-        "compose --project-name a-1 rm --force --stop --volumes kafka-2"
+        "compose --project-name a-1 stop --timeout 0 kafka-2",
+        "compose --project-name a-1 rm --force --volumes kafka-2",
     ]
     with pytest.raises(ValueError, match="--all"):
         words(images=["--all"])

@@ -1,6 +1,7 @@
 """Docker for a lesson: the engine and its API, and Compose projects that end with the notebook.
 
 engine = containers.engine(images=True)     what answers, or why nobody does
+engine.runs("list")                         where none does: what the cell showed elsewhere
 engine.get("/containers/json")              a question to its REST API
 compose = containers.project("airport")     a folder with a Compose file
 compose("up --detach --wait")               what `docker compose ...` does in that folder
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lab_env.around import recorded
 from lab_env.clusters import compose
 from lab_env.clusters import docker_cli as command
 from lab_env.clusters.made import thrown_away
@@ -40,6 +42,7 @@ COMPOSE_SECONDS = 300.0
 BOARD = "services/board"
 LAST_LINES = 8  # of a command that fails
 TICK = 0.2
+LAYERS = ("WORKDIR", "COPY", "ADD", "RUN")  # lines of a recipe that make a layer each
 HEADER = 8  # bytes before each piece of a container's output, which begin with its channel
 CHANNELS = (b"\0\0\0\0", b"\1\0\0\0", b"\2\0\0\0")
 VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
@@ -62,6 +65,8 @@ class Engine:
     Attributes:
         why: why it cannot be used, in a sentence; "" if it can.
         host: where it listens, as in ``DOCKER_HOST``; "" if none answers.
+        found: what cells of the lesson have found, by the cell's name; where no engine can be
+            used, what they found on a machine with one.
     """
 
     def __init__(self, images: Iterable[str] = ()):
@@ -78,6 +83,7 @@ class Engine:
             if why := command.fetch(image):
                 self.why, self._told, self._client = why, "containers.no_images", None
                 break
+        self.found: dict[str, Any] = recorded.found() if self.why else {}
 
     def __bool__(self) -> bool:
         return not self.why
@@ -92,6 +98,23 @@ class Engine:
             api=version.get("ApiVersion", "?"),
             host=self.host,
         )
+
+    def runs(self, cell: str) -> bool:
+        """Return whether a cell can be run here; else show what it showed where it could.
+
+        What is shown so is marked as recorded.
+
+        Args:
+            cell: its name.
+        """
+        if not self.why:
+            return True
+        if said := recorded.output(cell):
+            where = recorded.machine() or say("containers.elsewhere")
+            print(say("containers.recorded", where=where), said, sep="\n")
+        elif cell in self.found:
+            print(say("containers.recorded_answer"))
+        return False
 
     def get(self, path: str, **query: object):
         """Ask the engine: an HTTP request with the method GET.
@@ -268,6 +291,51 @@ class _HandOn(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: a server's log has no place below a cell."""
+
+
+# -- recipes of images ----------------------------------------------------------------------
+
+
+def remade(recipe: str | Path, changed: str) -> int:
+    """Return how many layers are made anew when one file has changed, as Docker's cache decides.
+
+    The first layer into which the file is copied is made anew, and so is each one after it.
+
+    Args:
+        recipe: a Dockerfile of one stage; what it copies is beside it.
+        changed: name of the file in that folder.
+
+    Returns:
+        The number of layers on top of the image below; 0 if the file is in none of them.
+
+    Raises:
+        BadInputError: a RUN reads a file that no COPY has brought yet, so it would fail.
+        OSError: the recipe cannot be read.
+    """
+    folder = Path(recipe).parent
+    text = Path(recipe).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [words for line in text.splitlines() if (words := line.split())]
+    layers = [words for words in lines if words[0].upper() in LAYERS]
+    there: set[str] = set()
+    first = None
+    for number, (kind, *words) in enumerate(layers):
+        if kind.upper() in ("COPY", "ADD"):
+            brought = {name for word in words[:-1] for name in _named(folder, word)}
+            if changed in brought and first is None:
+                first = number
+            there |= brought
+        elif kind.upper() == "RUN":
+            for name in words:
+                if (folder / name).is_file() and name not in there:
+                    raise BadInputError("containers.not_copied", line=" ".join(words), name=name)
+    return 0 if first is None else len(layers) - first
+
+
+def _named(folder: Path, word: str) -> set[str]:
+    """Return the files of a folder that a word of COPY brings: a name, a pattern, or all of it."""
+    if word in (".", "./", "*"):
+        return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.glob(word.removeprefix("./"))}
 
 
 # -- Compose projects -----------------------------------------------------------------------

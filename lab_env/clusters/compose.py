@@ -408,7 +408,8 @@ class Compose(Cluster):
         try:
             self._up(name)
         except BaseException:
-            self._project.run("rm", "--force", "--stop", "--volumes", name)
+            self._project.run("stop", "--timeout", "0", name)
+            self._project.run("rm", "--force", "--volumes", name)
             self._project.files = before
             raise
         self._services[node], self._ports[node] = name, port

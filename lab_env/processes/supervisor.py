@@ -68,7 +68,9 @@ def at_end(folder):
         if "compose_services" not in left:
             words += ["down", "--volumes", "--remove-orphans", "--timeout", "0"]
         elif names["compose_services"]:
-            words += ["rm", "--force", "--stop", "--volumes", *names["compose_services"]]
+            # at once: `rm --stop` gives each the minutes that its file allows it to end
+            commands.append([*words, "stop", "--timeout", "0", *names["compose_services"]])
+            words += ["rm", "--force", "--volumes", *names["compose_services"]]
         else:
             continue
         commands.append(words)
