@@ -1,13 +1,15 @@
 """Groups that are neither classic nor of KIP-848: their type is told, and no false number."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from conftest import wait_until
-from driven import TOPIC, Drive
+from driven import GROUP, TOPIC, Drive
 
 from lab_env import Lab
 from lab_env.observation import queries
+from lab_env.observation.sample import SharePosition
 
 ENDS = {(TOPIC, 0): 30, (TOPIC, 1): 20}
 
@@ -21,6 +23,25 @@ def test_a_share_group_is_named_and_not_blamed(monkeypatch, kind):
     for wrong in ("no such group", "nobody owns", "records wait", "not committed", "billing 0"):
         assert wrong not in picture.sentence
     drive.end(picture)
+
+
+def test_the_lag_of_a_share_group_is_kafkas_own_number_in_each_picture(monkeypatch):
+    drive = Drive(monkeypatch)
+    pictures = [drive.picture(kind) for kind in ("ownership", "lag", "queue")]
+
+    def each(time):
+        drive.sample(ENDS, {}, ("anna", "ben"), protocol="share")
+        last = drive.observer.samples[-1]
+        shared = {place: SharePosition(2, 7) for place in ENDS}
+        group = replace(last.groups[GROUP], owners={}, shared=shared)
+        drive.observer.samples[-1] = replace(last, groups={GROUP: group})
+
+    drive.go(3, step=0.5, each=each)
+    for picture in pictures:
+        assert "14 records wait" in picture.sentence
+        drive.end(picture)
+    assert "each of its members (2 now)" in pictures[0].sentence
+    assert "idle" not in pictures[0].sentence
 
 
 def test_a_group_of_streams_has_a_lag_and_no_owners(monkeypatch):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab_env.figures.replicas import ReplicaTimeline
     from lab_env.figures.response import ResponseTime
     from lab_env.figures.scaling import Scaling
+    from lab_env.figures.share_group import ShareGroup
     from lab_env.figures.throughput import Throughput
     from lab_env.ground.journal import Journal
     from lab_env.ground.reports import Reports
@@ -42,6 +43,7 @@ KINDS = (
     "rates",
     "replicas",
     "scaling",
+    "share_group",
 )
 
 Picture = TypeVar("Picture", bound="LiveFigure")
@@ -409,6 +411,30 @@ class Show:
         from lab_env.figures.scaling import Scaling
 
         return self._on_stage(Scaling, topic, group)
+
+    def share_group(self, topic: str, group: str) -> "ShareGroup":
+        """Show the records of a share group (KIP-932): who holds which, and what became of all.
+
+        How many are done with, and how many are not, the broker tells. Who holds what only the
+        services can say: ``service.report(share="acquired", partition=record.partition(),
+        offset=record.offset(), deliveries=record.delivery_count())``, and then the same with
+        ``share="accepted"``, "released", "rejected", or "refused" for an acknowledgement that came
+        too late. A record is archived when Kafka is done with it and nobody has accepted it. A row
+        that has a field ``topic`` or ``group`` counts only where these agree.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+            group: real name of the share group.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        _check_group(group)
+        self._names(topic, group)
+        from lab_env.figures.share_group import ShareGroup
+
+        return self._on_stage(ShareGroup, topic, group)
 
     def close(self) -> None:
         """Draw a last frame of every picture and end them, in under a second."""

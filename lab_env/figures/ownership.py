@@ -412,6 +412,8 @@ class Ownership(Stamped, TimeFigure):
             return [say("figures.nothing_yet")]
         if tenure.is_gone:
             return [say("figures.ownership_gone")]
+        if tenure.protocol == "share":
+            return [say("figures.ownership_share", count=len(tenure.members))]
         if _is_other(tenure):
             return [say("figures.ownership_unshown", kind=tenure.protocol)]
         owned = tenure.owned

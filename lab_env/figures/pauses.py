@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 
 from lab_env.figures.engine import style
 from lab_env.figures.engine.live import Stage
+from lab_env.figures.engine.lives import ENDS
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure
-from lab_env.figures.queue import ENDS
 from lab_env.messages import say
 from lab_env.observation.facts import pauses
 

@@ -4,13 +4,13 @@ from matplotlib.figure import Figure
 
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.live import Stage
+from lab_env.figures.engine.lives import broken, lives
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import LagLine, LagSeries
 from lab_env.messages import say
 from lab_env.observation.facts.counts import OwnerCounts
 from lab_env.observation.sample import GroupSample, Sample
 
-ENDS = ("crash", "stop", "kill", "fail")  # kinds of marks after which a worker is gone
 MOST_ROWS = 8
 MOST_TICKS = 20  # a sample: what was committed between two samples, drawn as so many ticks
 RESOLUTION = 800  # ticks of a row that can be told apart in a picture
@@ -167,22 +167,6 @@ class Queue(TimeFigure):
 
     # -- drawing ------------------------------------------------------------------------------
 
-    def _lives(self, name: str, now: float) -> tuple[list, list]:
-        """Return the stretches in which a worker was alive, and in which it was gone."""
-        alive, gone = [], []
-        since, lives = self.origin, True
-        for mark in self._stage.journal.marks:
-            if mark.subject != name or mark.time < self.origin:
-                continue
-            ends = mark.kind in ENDS
-            if ends == lives:
-                (alive if lives else gone).append((since, mark.time))
-                since, lives = mark.time, not lives
-            elif mark.kind == "start" and lives and not alive and since == self.origin:
-                since = mark.time  # it began after the picture did
-        (alive if lives else gone).append((since, now))
-        return alive, gone
-
     def draw(self, now: float) -> list:
         """Draw the rows and their counts, the area, and how many wait."""
         artists = []
@@ -192,9 +176,9 @@ class Queue(TimeFigure):
         for row, (name, lines) in enumerate(zip(rows, self._lines, strict=False)):
             worker, look = self._workers[name], self._stage.palette.look(name)
             gone, life, ticks = lines
-            stretches, ends = self._lives(name, now)
-            gone.set_data(*_broken(ends, row))
-            life.set_data(*_broken(stretches, row))
+            stretches, ends = lives(self._stage.journal.marks, name, self.origin, now)
+            gone.set_data(*broken(ends, row))
+            life.set_data(*broken(stretches, row))
             life.set_color(look.colour)
             ticks.set_data(worker.times, [row] * len(worker.times))
             ticks.set(color=look.colour, markersize=min(row_height * 0.6, 24) * 0.72)
@@ -216,9 +200,3 @@ class Queue(TimeFigure):
         if words := self._depth.told("figures.lag_of"):
             parts.append(words)
         return self.sentence_of(now, parts)
-
-
-def _broken(stretches: list[tuple[float, float]], row: int) -> tuple[list, list]:
-    """Return the points of a line that is there only in some stretches."""
-    times = [t for begin, end in stretches for t in (begin, end, float("nan"))]
-    return times, [row] * len(times)

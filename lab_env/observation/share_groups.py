@@ -13,7 +13,7 @@ SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)
-class ShareGroup:
+class ShareDescription:
     """A share group as its coordinator describes it; ``members`` are the protocol's own."""
 
     state: str
@@ -21,7 +21,7 @@ class ShareGroup:
     members: list
 
 
-async def describe(admin, node: int, groups: list[str]) -> dict[str, ShareGroup]:
+async def describe(admin, node: int, groups: list[str]) -> dict[str, ShareDescription]:
     """Return those of ``groups`` that are share groups.
 
     Args:
@@ -45,7 +45,7 @@ async def describe(admin, node: int, groups: list[str]) -> dict[str, ShareGroup]
             continue
         if group.error_code:
             raise for_code(group.error_code)(group.error_message)
-        found[group.group_id] = ShareGroup(
+        found[group.group_id] = ShareDescription(
             group.group_state, group.group_epoch, list(group.members)
         )
     return found
