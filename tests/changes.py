@@ -102,6 +102,11 @@ CHANGES = (
         ),
     ),
     Change(
+        "what is graded, or handed out",
+        ("lab_env/course/grading/*", "lab_env/course/teaching.py", "tests/submitted.py"),
+        ("test_grading.py", "test_grading_lessons.py"),
+    ),
+    Change(
         "Spring, or RabbitMQ",
         ("lab_env/spring/*", "lab_env/around/rabbitmq.py", "services/airport/**/*"),
         ("test_spring.py", "test_rabbitmq.py"),
