@@ -234,6 +234,12 @@ def test_nothing_to_grade_is_a_sentence(course, tmp_path, what):
         submissions.read_all([tmp_path / what])
 
 
+def test_the_course_itself_is_never_taken_for_a_submission_nor_a_submission_for_the_course(course):
+    for place in (course, course.parent, course / "00_small.ipynb"):
+        with pytest.raises(BadInputError, match="lie in one another"):
+            submissions.read_all([place])
+
+
 ROWS = [
     Verdict("=cmd()", "a.ipynb", "05_x", "one", "exercise", "passed", 'well, "done"', 1.5, "x"),
     Verdict("=cmd()", "a.ipynb", "05_x", "two", "exercise", "not_yet", "no < yes\n& more", 2.0),

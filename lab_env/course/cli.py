@@ -178,6 +178,7 @@ def clean(everything: bool) -> None:
 
 
 lab.add_command(teaching.grade)
+lab.add_command(teaching.handout)
 
 
 def main() -> None:

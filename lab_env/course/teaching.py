@@ -66,6 +66,25 @@ def grade(places: tuple[Path, ...], jobs: int | None, timeout: int, **files: Pat
     sys.exit(0 if reached == of else 1)
 
 
+@click.command(help=say("handout.help"))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("wanted", metavar="[NN]...", nargs=-1)
+@click.option("--solutions/--no-solutions", default=False, help=say("handout.help_solutions"))
+@click.option(
+    "--for", "way", type=click.Choice(["nbgrader", "otter"]), help=say("handout.help_for")
+)
+@click.option("--course", metavar="OWNER/NAME", default="", help=say("handout.help_course"))
+def handout(
+    folder: Path, wanted: tuple[str, ...], solutions: bool, way: str | None, course: str
+) -> None:
+    from lab_env.course import handout as handing_out
+
+    done = handing_out.hand_out(folder, wanted, solutions=solutions, way=way or "", course=course)
+    for line in handing_out.told(done):
+        click.echo(line)
+    click.echo(say(f"handout.how_{way}" if way else "handout.how", folder=folder))
+
+
 def _graded(grader, found, console) -> list:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

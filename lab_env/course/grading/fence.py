@@ -58,7 +58,7 @@ def words(write: list[str], read: list[str], names: list[str]) -> list[str]:
     """Return the words that stand before a program to run it behind the fence.
 
     Args:
-        write: the folders and devices that it may write to, and read.
+        write: the folders and devices that it may write to, and read; nothing means everything.
         read: what else it may read; nothing means everything.
         names: folders of which it may read the names of the files, and no more.
     """
@@ -74,7 +74,7 @@ def take_on(write: list[str], read: list[str], names: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     version = landlock()
-    if not version:
+    if not (version and write):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     changes = WRITE_FILE | MAKE_AND_REMOVE

@@ -260,9 +260,9 @@ class Grader:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def _fence(self, folder: Path) -> dict | None:
+    def _fence(self, folder: Path) -> dict[str, list[str]]:
         if self._reads is None:
-            return None
+            return {"write": [], "read": [], "names": []}
         return {"write": [str(folder), "/dev/null", "/dev/shm"], **self._reads}
 
     def _find_fence(self) -> None:
@@ -284,7 +284,7 @@ class Grader:
             ({"read": [], "names": []}, ["files"]),
         ):
             self._reads = reads
-            words = fence.words(**(self._fence(folder) or {}))
+            words = fence.words(**self._fence(folder))
             words += [sys.executable, "-P", "-c", PROBE]
             with contextlib.suppress(OSError, subprocess.SubprocessError):
                 done = subprocess.run(

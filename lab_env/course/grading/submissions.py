@@ -16,6 +16,7 @@ from lab_env.messages import say
 MOST_BYTES = 30_000_000  # of a file: a lesson with all of its pictures has a tenth of that
 MOST_SOURCE = 100_000  # signs of a cell: a student writes a hundredth of that
 PREDICTION = "prediction"  # what the id of a prediction's cell begins with
+UPDATED = ".new"  # what a lesson is called that an update has laid beside a student's work
 KINDS = ("exercise", "step", PREDICTION)
 
 
@@ -91,11 +92,15 @@ def read_all(places: Iterable[Path], course: Path | None = None) -> list[Submiss
     Raises:
         BadInputError: a place is not there, or there is nothing in it to be graded.
     """
-    known = {path: _lesson(path) for path in lessons.paths(course)}
+    home = (course or lessons.folder()).resolve()
+    known = {path: _lesson(path) for path in lessons.paths(home)}
     found = []
     for place in places:
         if not place.exists():
             raise BadInputError("grading.no_place", got=place)
+        if home.is_relative_to(place.resolve()) or place.resolve().is_relative_to(home):
+            # what somebody hands in would be taken for the course that it is judged by
+            raise BadInputError("grading.course_itself", got=place, home=home)
         root = place if place.is_dir() else place.parent
         found += [_read(file, root, known) for file in _files(place)]
     if not found:
@@ -113,7 +118,7 @@ def _files(place: Path) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _files(path)
-        elif path.suffix == ".ipynb":
+        elif path.suffix == ".ipynb" and not path.stem.endswith(UPDATED):
             yield path
 
 

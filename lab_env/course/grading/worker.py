@@ -52,7 +52,7 @@ class Kernel:
         file, _ = write_connection_file(str(folder / "tmp" / "kernel.json"), ip="127.0.0.1")
         words = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", file]
         words += ["--IPKernelApp.log_level=50"]
-        behind = fence.words(**task["fence"]) if task["fence"] else []
+        behind = fence.words(**task["fence"]) if os.name == "posix" else []
         self.process = subprocess.Popen(
             [*behind, *words],
             cwd=folder / "work",
@@ -187,6 +187,8 @@ class Witness:
 
         assert self._process is not None
         assert self._process.stdout is not None
+        if os.name == "nt":  # there a pipe cannot be waited for
+            return self._process.stdout.readline()
         while time.monotonic() < deadline:
             if select.select([self._process.stdout], [], [], 1.0)[0]:
                 return self._process.stdout.readline()
