@@ -112,6 +112,12 @@ CHANGES = (
         "--landing",
     ),
     Change(
+        "what is graded, or handed out",
+        ("lab_env/course/grading/*", "lab_env/course/teaching.py", "lab_env/course/handout.py",
+            "lab_env/course/way_out.py", "lab_env/course/handing_out/*"),
+        ("test_grading.py", "test_grading_lessons.py", "test_handout.py"),
+    ),
+    Change(
         "Spring, or RabbitMQ",
         ("lab_env/spring/*", "lab_env/around/rabbitmq.py", "services/airport/**/*"),
         ("test_spring.py", "test_rabbitmq.py"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from lab_env.clusters import training
-from lab_env.course import cleaning, lessons
+from lab_env.course import cleaning, lessons, teaching
 from lab_env.ground.errors import BadInputError, LabError
 from lab_env.messages import say
 
@@ -202,6 +202,10 @@ def clean(everything: bool) -> None:
         click.echo(say("cli.clean_done", size=_megabytes(sum(size for _, size in freed))))
     elif not removed:
         click.echo(say("cli.clean_nothing"))
+
+
+lab.add_command(teaching.grade)
+lab.add_command(teaching.handout)
 
 
 def main() -> None:

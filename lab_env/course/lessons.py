@@ -38,6 +38,7 @@ DETAILS = re.compile(r"<details>(.*?)</details>", re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 MOST_TERMS = 7  # of a lesson, in a list of lessons
+HANDED_OUT = "kafka_lab"  # in a notebook's metadata: what was taken out of it
 LISTED = re.compile(r"(<!-- lessons -->\n).*?(<!-- /lessons -->)", re.DOTALL)
 
 
@@ -69,7 +70,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """Where an exercise stands: the indices of its stub and its check, and the solution's code."""
+    """Where an exercise stands: the indices of its stub and its check, and the solution's code.
+
+    A lesson that is handed out without its solutions has the stub in the solution's place.
+    """
 
     cell: int
     check: int
@@ -235,17 +239,21 @@ def steps(notebook: dict, file: str = "notebook") -> list[Exercise]:
 def _worked_on(notebook: dict, kind: str, file: str) -> list[Exercise]:
     """Return what a student writes herself, of the kind that a tag names."""
     cells = notebook["cells"]
+    whole = notebook.get("metadata", {}).get(HANDED_OUT, {}).get("solutions", True)
+    wanted = ((kind, "code"), ("check", "code"), ("solution", "markdown"))[: 3 if whole else 2]
     found = []
     for index, cell in enumerate(cells):
         if kind not in tags(cell):
             continue
-        group = cells[index : index + 3]
-        shape = [c["cell_type"] for c in group] == ["code", "code", "markdown"] and all(
-            tag in tags(c) for c, tag in zip(group, (kind, "check", "solution"), strict=True)
+        group = cells[index : index + len(wanted)]
+        shape = len(group) == len(wanted) and all(
+            c["cell_type"] == kind_of_cell and tag in tags(c)
+            for c, (tag, kind_of_cell) in zip(group, wanted, strict=True)
         )
         if not shape:
             raise BadInputError("lessons.exercise_shape", file=file, cell=index)
-        found.append(Exercise(index, index + 1, _solution(group[2]["source"], file, index + 2)))
+        solution = _solution(group[2]["source"], file, index + 2) if whole else cell["source"]
+        found.append(Exercise(index, index + 1, solution))
     return found
 
 
