@@ -126,7 +126,7 @@ CHANGES = (
     Change(
         "containers",
         ("lab_env/around/*",),
-        ("test_containers.py", "test_listeners.py"),
+        ("test_containers.py", "test_listeners.py", "test_recipes.py"),
         "--landing",
     ),
     Change(

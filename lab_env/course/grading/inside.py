@@ -24,14 +24,30 @@ class Unseen(Exception):
 
 
 def names(source: str) -> list[str]:
-    """Return the names that the source of a check's cell asks the notebook for."""
+    """Return the names that the source of a check's cell asks the notebook for.
+
+    What the cell makes itself, before it asks, is not asked for.
+    """
     tree = ast.parse(source)
-    loaded = {
-        one.id
-        for one in ast.walk(tree)
-        if isinstance(one, ast.Name) and not hasattr(builtins, one.id)
-    }
-    return sorted(loaded - {"check", "lab"})
+    nodes = [one for one in ast.walk(tree) if isinstance(one, ast.Name)]
+    made = {one.id for one in nodes if isinstance(one.ctx, ast.Store)}
+    made |= {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+    made |= {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
+    loaded = {one.id for one in nodes if not hasattr(builtins, one.id)}
+    return sorted(loaded - made - {"check", "lab"})
+
+
+def value_of(source: str, space: dict) -> Any:
+    """Run the source of a check's cell, and return the value of its last line.
+
+    Args:
+        source: statements, the last of which is an expression.
+        space: the names that it finds; those that it makes are added.
+    """
+    *before, last = ast.parse(source).body
+    exec(compile(ast.Module(before, []), "check", "exec"), space)
+    assert isinstance(last, ast.Expr)
+    return eval(compile(ast.Expression(last.value), "check", "eval"), space)
 
 
 def connection(lab: object) -> dict | None:
@@ -72,7 +88,7 @@ def ask(space: dict, source: str, file: str, token: str) -> None:
 
     told: dict = {"token": token, "replaced": replaced(), "answer": None, "error": ""}
     try:
-        answer = eval(compile(source.strip(), "check", "eval"), {**space, "check": check})
+        answer = value_of(source, {**space, "check": check})
         if type(answer).__module__.startswith("lab_env.") and isinstance(answer, Result):
             told["answer"] = answer_of(answer)
         else:

@@ -215,7 +215,7 @@ def judge(source: str, connection: dict, ask: Callable[[int], dict]) -> dict:
             raise CannotSee(", ".join(teller.unseen))
         values = {name: decode(one, teller.services) for name, one in teller.values.items()}
         space = {**values, "lab": lab, "check": check}
-        answer = eval(compile(source.strip(), "check", "eval"), space)
+        answer = inside.value_of(source, space)
         if not isinstance(answer, Result):
             raise CannotSee(type(answer).__name__)
         return {"answer": inside.answer_of(answer), "same": _same(values)}
