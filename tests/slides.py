@@ -151,15 +151,27 @@ class Presenter:
 
     def turn(self) -> bool:
         """Click beside the cells and press Space: the next fragment or slide; False at the end."""
+        if self._is_at_the_end():
+            return False
         before = self._state()
         self.page.mouse.click(self.page.viewport_size["width"] - 8, 8)
         self.student.press("Space")
-        for _ in range(20):
+        for _ in range(600):  # a page on a busy machine takes its time
             if self._state() != before:
                 self.page.wait_for_timeout(100)  # a frame or two, until it is drawn
                 return True
             self.page.wait_for_timeout(50)
-        return False
+        raise AssertionError(f"Space does not lead on from slide {before[0]}")
+
+    def _is_at_the_end(self) -> bool:
+        return self.page.evaluate(
+            """now => {
+                const all = [...document.querySelectorAll('.reveal .slides > section > section')];
+                const shown = document.querySelector(now);
+                return shown === all.at(-1) && !shown.querySelector('.fragment:not(.visible)');
+            }""",
+            NOW,
+        )
 
     def back_to_the_first(self) -> None:
         """Press Home, and Up as long as that has led to a slide below the first one."""
