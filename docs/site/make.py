@@ -81,7 +81,10 @@ def main(numbers: tuple[str, ...]) -> None:
         (sources / "docs").mkdir(exist_ok=True)
         shutil.copy(file, sources / "docs")
     (sources / "api.md").write_text(API, encoding="utf-8")
-    names = [f"notebooks/{name}" for name in ("index", *(p.stem for p in known), "glossary")]
+    titles = lessons.short_names(known)
+    names = ["What you will be able to <notebooks/index>"]
+    names += [f"{titles[path]} <notebooks/{path.stem}>" for path in known]
+    names.append("notebooks/glossary")
     names_of_pages = [page.stem for page in pages] + ["api"]
     door = (ROOT / "README.md").read_text(encoding="utf-8").split("\n", 1)[1]
     text = INDEX.format(

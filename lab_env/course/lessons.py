@@ -298,6 +298,17 @@ def index(where: Path | None = None) -> str:
     return _table(rows)
 
 
+def short_names(files: list[Path]) -> dict[Path, str]:
+    """Return what lessons are called in a list, by file: "05 Consumer groups"."""
+    # file names that do not become a title by their first letter alone
+    special = dict(line.split(": ", 1) for line in say("lessons.names").splitlines())
+    found = {}
+    for path in files:
+        number, _, name = path.stem.partition("_")
+        found[path] = f"{number} {special.get(name, name.replace('_', ' ').capitalize())}"
+    return found
+
+
 def short_index(where: Path | None = None, prefix: str = "") -> str:
     """Return the list of lessons with their names and first terms, as a Markdown table.
 
@@ -306,12 +317,10 @@ def short_index(where: Path | None = None, prefix: str = "") -> str:
         prefix: what stands before a file's name in its link, such as "notebooks/".
     """
     heads = [say(f"lessons.index_{head}") for head in ("lesson", "terms", "minutes")]
-    # file names that do not become a title by their first letter alone
-    names = dict(line.split(": ", 1) for line in say("lessons.names").splitlines())
+    names = short_names(paths(where))
     rows = [heads, ["--", "--", "--:"]]
     for lesson in lessons(where):
-        name = names.get(lesson.name, lesson.name.replace("_", " ").capitalize())
-        link = f"[{lesson.number} {name}]({prefix}{lesson.path.name})"
+        link = f"[{names[lesson.path]}]({prefix}{lesson.path.name})"
         first = [term.english for term in terms(lesson.path)[:MOST_TERMS]]
         rows.append([link, " · ".join(first), str(lesson.minutes)])
     return _table(rows)
