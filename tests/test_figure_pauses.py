@@ -125,6 +125,18 @@ def test_a_member_that_crashed_does_not_pause_for_ever(bench):
     assert "truck-1 has handled nothing for 7." in again.sentence
 
 
+def test_a_setting_of_a_service_without_a_row_is_not_marked(bench):
+    figure = bench.show.pauses("truck-1")
+    frames = words_of_every_frame(figure)
+    bench.report("truck-1", 1, 9)
+    bench.journal.marks.append(Mark(3.0, "truck-2: open = True", "setting", "truck-2"))
+    bench.journal.marks.append(Mark(6.0, "truck-1: open = True", "setting", "truck-1"))
+    bench.end(figure, 9.1)
+    words = [text for text, _ in frames[-1]]
+    assert "truck-1: open = True" in words
+    assert not any("truck-2" in text for text in words)
+
+
 def test_only_the_services_that_are_asked_for(bench):
     figure = bench.show.pauses("truck-1", longer_than=1.0)
     other = bench.show.pauses(["truck-2", "truck-3"])

@@ -13,6 +13,11 @@ def test_what_the_prose_claims_happens(lesson):
     assert not lesson.errors
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
+    lesson.asks_each_step()
+    # one eager group: each desk that opens gets its share
+    assert value("owned.groupby('member').size().to_dict()") == {
+        "office-1": 2, "office-2": 2, "office-3": 2,
+    }  # fmt: skip
     # eager takes all from all, cooperative and new what must move
     taken = value("taken_by_join")
     assert taken["eager"] == taken["static"] == 6
@@ -28,7 +33,7 @@ def test_what_the_prose_claims_happens(lesson):
     told = lesson.output(lesson.index("leave-answer"))
     assert "It was longer: killed, slowest close: static." in told
     # two clocks: all four were refused, and their records came again
-    assert value("len(refusals(asleep))") == 4
+    assert value("len(refused)") == 4
     assert value("set(twice['kind']) == set(KINDS)") is True
     assert "It was accepted: False, twice: True." in lesson.output(lesson.index("slow-answer"))
     assert "kicked out of the group" in lesson.output(lesson.index("slow-text"))
@@ -93,9 +98,82 @@ def test_the_end_asks_for_the_predictions_that_nobody_made(lesson):
 @pytest.mark.shares_a_lab
 def test_the_pictures_tell_the_same_in_a_sentence(lesson):
     told = lesson.told
-    assert len(told) == 2
-    assert all(name in told[0] for name in ("eager-2", "new-2"))
-    assert all(name in told[1] for name in ("group eager", "group static"))
+    assert len(told) == 3
+    assert "group office" in told[0]
+    assert all(name in told[1] for name in ("eager-2", "new-2"))
+    assert all(name in told[2] for name in ("group eager", "group static"))
+
+
+STEPS = {
+    "close": ("consumer.close()", "pass", "the broker waits for its heartbeats"),
+    "interval": (
+        '"max_poll_interval_ms": 10_000, "session_timeout_ms": 3000',
+        '"max_poll_interval_ms": 1000, "session_timeout_ms": 20_000',
+        "session_timeout_ms is not the clock",
+    ),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("name", STEPS)
+def test_a_small_step_is_taken_and_its_typical_mistake_is_named(lesson, name):
+    right, wrong, hint = STEPS[name]
+    solution = lesson.steps[name].solution
+    assert lesson.takes_step(name).passed
+    answer = lesson.takes_step(name, solution.replace(right, wrong))
+    assert not answer.passed
+    assert hint in answer.text
+    assert lesson.takes_step(name).passed
+
+
+@pytest.mark.shares_a_lab
+def test_an_event_that_has_not_settled_says_who_and_puts_no_row_into_the_table(lesson):
+    told = lesson.execute(UNSETTLED)
+    assert "shut: not settled: eager-2" in told
+    assert "True" in told.splitlines()
+    assert "The event 'shut' has not been measured" in told
+    lesson.execute("lab.services.stop()")
+
+
+UNSETTLED = """
+def patience(condition, seconds=None):
+    return until(condition, 3)
+
+
+until = lab.until
+try:
+    with offices.event("shut", "12", "12"):
+        lab.until = patience
+        fleets["eager"][1].set(open=False)
+finally:
+    lab.until = until
+print("shut" not in table)
+try:
+    table["shut"]
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.shares_a_lab
+def test_a_desk_that_owns_nothing_for_too_long_joins_anew(lesson):
+    """A fifth desk of a group with enough owners: there is nothing for it to own."""
+    lesson.execute(STRANDED)
+    assert lesson.value("joined_anew and len(anew) >= 1") is True
+    assert lesson.value("stranded.state") == "running"
+    lesson.execute("lab.services.stop()")
+
+
+STRANDED = """
+full, idle = lab.topic("full.departed"), lab.group("full")
+here = {"settings": {"open": True, "work": 0.05}}
+lab.service(desk, full, idle, RangePartitionAssignor, name="full-1", **here)
+lab.assignment(idle, members=1)
+stranded = lab.service(desk, full, idle, RangePartitionAssignor, name="full-2", **here)
+anew = lambda: lab.reports.reindex(columns=["service", "joins_anew"]).dropna()
+joined_anew = lab.until(lambda: len(anew()) > 0, 60)
+anew = sorted(set(anew()["service"]))
+"""
 
 
 GATE = """
@@ -162,16 +240,78 @@ WRONG_GATES = {
     ),
     "skips the work": (gate(WORK=0.001), "Leave the work as it is"),
     "nobody": ("morning, morning_crew = busy_morning()", "Start it with lab.service"),
+    "polls in between and throws away what it gets": (
+        gate(EACH="consumer.poll(timeout_ms=0)"),
+        "also one that is only meant to show progress",
+    ),
+    "pauses, and does not poll": (
+        gate(EACH="consumer.pause(*consumer.assignment())"),
+        "pause() does not free a member from polling",
+    ),
+    "assign": (
+        gate()
+        .replace("KafkaConsumer(topic, ", "KafkaConsumer(")
+        .replace(
+            "    with closing(consumer):",
+            "    consumer.assign([TopicPartition(topic, n) for n in range(2)])\n"
+            "    with closing(consumer):",
+        )
+        .replace("def gate(", "from kafka import TopicPartition\n\n\ndef gate("),
+        "assign() takes partitions without the group",
+    ),
+    "five of each batch, then a commit": (
+        gate(INTERVAL=10000).replace(
+            "in chain(*batch.values()):", "in list(chain(*batch.values()))[:5]:"
+        ),
+        "breaking out of a batch",
+    ),
+    "four threads": (
+        gate(INTERVAL=10000)
+        .replace("            BEFORE", "")
+        .replace(
+            "            for record in chain(*batch.values()):\n"
+            "                service.wait(0.1)\n"
+            '                service.report(handled=json.loads(record.value)["id"])\n'
+            "                pass\n",
+            "            def work(record):\n"
+            "                service.wait(0.1)\n"
+            '                service.report(handled=json.loads(record.value)["id"])\n'
+            "            with ThreadPoolExecutor(4) as pool:\n"
+            "                list(pool.map(work, chain(*batch.values())))\n",
+        )
+        .replace("def gate(", "from concurrent.futures import ThreadPoolExecutor\n\n\ndef gate("),
+        "board in one queue",
+    ),
 }
 PAUSING = """for place in consumer.assignment():
                     consumer.pause(place)
                 consumer.poll(timeout_ms=0)
                 for place in consumer.assignment():
                     consumer.resume(place)"""
+CONFLUENT = """
+morning, morning_crew = busy_morning()
+
+
+def gate(service, topic, group):
+    names = {"group.id": group, "client.id": service.name, "auto.offset.reset": "earliest"}
+    clocks = {"session.timeout.ms": 3000, "max.poll.interval.ms": 3000}
+    own = {"enable.auto.commit": False, "heartbeat.interval.ms": 300}
+    with closing(confluent_kafka.Consumer(lab.librdkafka | names | clocks | own)) as consumer:
+        consumer.subscribe([topic])
+        while service.running:
+            for record in consumer.consume(5, timeout=0.5):
+                service.wait(0.1)
+                service.report(handled=json.loads(record.value())["id"])
+                consumer.commit(record)
+
+
+lab.service(gate, morning, morning_crew)
+"""
 RIGHT_GATES = {
     "a longer max poll interval": gate(INTERVAL=10000),
     "fewer records, and two gates": gate(RECORDS=4, COPIES=2),
     "pausing, and polling in between": gate(EACH=PAUSING),
+    "confluent-kafka, a commit for each": CONFLUENT,
 }
 
 
@@ -206,7 +346,7 @@ def night_desk(service, topic, group):
 
 
 desks = lab.service(night_desk, night, night_crew, name="night", copies=3)
-shared(night_crew, members=3)
+shared(lab, night, night_crew, members=3)
 LAST
 """
 INSTANCE = "'group_instance_id': service.name"
@@ -236,6 +376,14 @@ WRONG_NIGHTS = {
     "back too late": (night(session=3000, last=LATE), "longer than the restart"),
     "nobody was restarted": (night(last="pass"), "stops the process in good order"),
     "nobody": ("night, night_crew = night_shift()", "Start them with lab.service"),
+    "two desks": (
+        night(last="pass").replace("copies=3", "copies=2").replace("members=3", "members=2"),
+        "copies=3",
+    ),
+    "a name that is new at each start": (
+        night("'group_instance_id': f\"{service.name}-{__import__('os').getpid()}\""),
+        "a name that is new at each start",
+    ),
     "not started again": (
         night(session=30000, last="desks['night-2'].stop()"),
         "stops the process in good order",
@@ -243,7 +391,7 @@ WRONG_NIGHTS = {
 }
 RIGHT_NIGHTS = {
     "all three, one after the other": night(
-        session=10000, last="for desk in desks:\n    desk.restart()"
+        session=10000, last="for one in desks:\n    one.restart()"
     ),
     "killed and started again": night(
         INSTANCE + ", " + COOPERATIVE, 10000, "desks['night-2'].crash()\n" + RESTART
@@ -273,7 +421,8 @@ def test_another_right_way_restarts_in_place(lesson, right):
 @pytest.mark.timeout(300)
 def test_experiments_can_be_run_again(lesson):
     """After the last exercise: the desks are started again, and the lesson's cells with them."""
-    for cell in ("topic", "hire", "quiet", "join-event", "taken-join", "leave-event", "home"):
+    cells = "topic first first-end hire offices quiet join-event taken-join leave-event home"
+    for cell in cells.split():
         lesson.again(lesson.index(cell))
     assert not lesson.errors
     assert lesson.value("taken_by_join")["eager"] >= 6

@@ -9,6 +9,7 @@ from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.lives import ENDS
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure
+from lab_env.ground.journal import Mark
 from lab_env.messages import say
 from lab_env.observation.facts import pauses
 
@@ -78,6 +79,11 @@ class Pauses(Stamped, TimeFigure):
         self._lines: list[tuple] = []
 
     # -- reading ------------------------------------------------------------------------------
+
+    def _in_sight(self, mark: Mark) -> bool:
+        """Leave out the settings of services that have no row: they explain nothing here."""
+        others = mark.kind == "setting" and mark.subject not in self._services
+        return super()._in_sight(mark) and not (self._services and others)
 
     def take_report(self, row: dict) -> bool:
         """Take in that a service has handled something."""
