@@ -7,7 +7,7 @@ from lab_env.figures import Show, bars
 from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal, Mark
 from lab_env.ground.reports import Reports
-from lab_env.observation.facts.leadership import GONE, Leadership, away
+from lab_env.observation.facts.leadership import BEHIND, GONE, Leadership, away
 from lab_env.observation.sample import Replicas, Sample
 
 TOPIC = "flights.departed"
@@ -340,3 +340,33 @@ def test_arguments_that_cannot_work_are_refused(bench, topic):
     with pytest.raises(BadInputError):
         bench.show.replicas(topic)
     assert bench.show._stage is None
+
+
+def test_what_nobody_knows_does_not_look_like_what_is_not_in_sync(bench):
+    """Both were hatched: a night without an answer said "no replica in sync" by its legend."""
+    figure = bench.begin()
+    bench.run(4)
+    bench.mark("kill", 1, "broker 1 killed")
+    bench.stale = {"topics": 0.1}
+    bench.run(8)
+    bench.stale = {}
+    bench.run(4)
+    bench.finish(figure)
+    assert figure._unknown.get_hatch() != figure._bars[BEHIND].get_hatch()
+    assert "not known" in texts(figure)
+
+
+def test_what_was_killed_is_named_and_not_hidden_by_the_silence_around_it(bench):
+    figure = bench.begin()
+    bench.run(6)
+    bench.stale = {"topics": 0.1}  # no majority: the last broker does not answer either
+    bench.run(2)
+    bench.mark("kill", 1, "broker 1 killed")
+    bench.run(1)
+    bench.mark("start", 2, "broker 2 started")
+    bench.mark("start", 3, "broker 3 started")
+    bench.run(7)
+    bench.stale = {}
+    bench.run(1)
+    bench.finish(figure)
+    assert "broker 1 killed" in texts(figure)

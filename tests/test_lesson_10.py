@@ -4,6 +4,7 @@ import pytest
 from lesson import some
 
 from lab_env import Lab
+from lab_env.checks.replication_and_failure import _judge_night, _Night
 from lab_env.course import lessons, runner
 
 NUMBER = "10"
@@ -14,6 +15,7 @@ NUMBER = "10"
 def test_a_death_is_a_delay(lesson):
     value = lesson.value
     assert not lesson.errors
+    lesson.asks_each_step()
     for exercise in lesson.exercises:  # a stub does not pass, and nothing after it breaks
         assert "✗" in lesson.output(exercise.check)
     assert value("sorted(voters)") == [1, 2, 3]
@@ -28,10 +30,12 @@ def test_a_death_is_a_delay(lesson):
 def test_the_night_goes_as_the_prose_says(lesson):
     value = lesson.value
     # what was acknowledged while one was alone, by acks, for the four topics
-    taken = "{str(k): [int(n) for n in row] for k, row in zip(B.index, B.to_numpy())}"
-    acknowledged = value(taken.replace("B", "believed(night)"))
-    assert acknowledged == {"0": [20] * 4, "1": [20] * 4, "all": [20, 20, 0, 0]}
-    assert value("believed(evening).to_numpy().tolist()") == [[20] * 4] * 3
+    asked = "believed.groupby(['acks', 'topic'])['acknowledged'].sum()"
+    taken = f"{{acks: {asked}.loc[acks].astype(int).tolist() for acks in ('0', '1', 'all')}}"
+    assert value(taken) == {"0": [20] * 4, "1": [20] * 4, "all": [20, 20, 0, 0]}
+    assert value("sum(future.succeeded() for future in evening.values())") == 240
+    # the last one in sync is no longer in the ISR: the ELR has it
+    assert value("list(led_by['min 1, clean']['in sync'])") == []
     # the client tells a timeout, and only who does not try again hears of replicas
     refused = value("[type(f.exception).__name__ for f in night.values() if f.exception]")
     assert "KafkaTimeoutError" in refused  # not all, and on a busy machine not even most
@@ -110,8 +114,26 @@ WRONG_LEDGERS = {
         "not in sync",
     ),
     "no night": (ledger(night=""), "Take away the #"),
-    "asks only the leader": (ledger(settings="'acks': 1"), "only who asks for all"),
+    "asks only the leader": (ledger(settings="'acks': 1"), "only a producer that asks for all"),
+    "asks nobody": (ledger(settings="'acks': 0"), "only a producer that asks for all"),
 }  # fmt: skip
+BROKEN_OFF = """
+ledger = lab.topic("flights.ledger", partitions=1, replication=3, min_insync_replicas=2)
+lab.watch(ledger)
+book = lab.service(operations, ledger, july, 50, {}, name="ledger")
+lab.until(lambda: len(lab.records(ledger)) > 60)
+MORE
+"""
+BROKEN_NIGHTS = {  # the settings are right in each of them
+    "interrupted, and checked": ("lab.stop(1)\nlab.start(1)", "Run the whole cell again"),
+    "interrupted, and made anew beneath it": (
+        'ledger = lab.topic("flights.ledger", replication=3, min_insync_replicas=2)\n'
+        "lab.until(lambda: len(lab.records(ledger)) > 20)\nlab.kill(1)\nlab.start(1)\n"
+        "book.stop(seconds=15)",
+        "was made anew after they were sent",
+    ),
+    "with a broker still down": ("lab.kill(1)\nbook.stop(seconds=15)", "starts what is down"),
+}
 
 
 @pytest.mark.shares_a_lab
@@ -120,9 +142,54 @@ def test_a_ledger_that_loses_or_refuses_is_told_why(lesson, wrong):
     lesson.refuses(1, *WRONG_LEDGERS[wrong])
 
 
+WHOLE = {"there": 599, "sent": 600, "acknowledged": 599, "is_whole": True, "meanwhile": 70}
+
+
+def night(senders=(), down=(), **found) -> str:
+    """Return what is said of a night, of which a test names what was found."""
+    return repr(_judge_night(_Night("ledger", 3, 2, senders, down, **WHOLE | found)))
+
+
+@pytest.mark.fast
+def test_a_night_is_judged_by_what_was_found_and_one_that_broke_off_is_not():
+    assert "✓" in night()
+    lost = "546 of those are not there any more"
+    assert lost in night(lost=546)
+    for broken in (
+        night(lost=546, early=40),  # they were acknowledged while all was well
+        night(senders=("ledger",), lost=546),
+        night(down=(1,), lost=546),
+    ):
+        assert lost not in broken
+        assert "did not come to its end" in broken
+        assert "Run the whole cell again" in broken
+    assert "broker 1" in night(down=(1,))
+    assert "has not been through a night yet" in night(there=0)
+    assert "none of the brokers of ledger was killed" in night(is_whole=False)
+    assert "nothing was acknowledged" in night(meanwhile=0)
+    assert "more than once" in night(twice=3)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("broken", some(BROKEN_NIGHTS))
+def test_a_night_that_broke_off_is_no_verdict_on_the_settings(lesson, broken):
+    more, told = BROKEN_NIGHTS[broken]
+    answer = lesson.attempt(1, BROKEN_OFF.replace("MORE", more))
+    lesson.execute("lab.services.stop(); lab.start()")
+    assert not answer.passed
+    assert told in answer.text
+    assert "did not come to its end" in answer.text
+
+
 @pytest.mark.shares_a_lab
 def test_the_solution_survives_the_night_and_may_be_checked_twice(lesson):
     lesson.accepts_its_solution(1)
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.nightly
+def test_four_copies_of_which_three_survive_the_night_too(lesson):
+    lesson.accepts(1, ledger("replication=4, min_insync_replicas=3"))
 
 
 @pytest.mark.shares_a_lab
@@ -196,6 +263,28 @@ def test_the_solution_mends_it_and_may_be_checked_twice(lesson):
 @pytest.mark.parametrize("right", some(RIGHT_ARCHIVES, 1))
 def test_another_right_plan_mends_it(lesson, right):
     lesson.accepts(2, RIGHT_ARCHIVES[right])
+
+
+# -- small steps ------------------------------------------------------------------------------
+
+WRONG_STEPS = {
+    "copies": ("partitions=1, replication=2", "partitions=2, replication=1", "Partitions split"),
+    "leader": ("[*rest, first]", "rest", "keeps nothing any more"),
+    "least": ('"2"', '"3"', "Leave room for one"),
+}
+
+
+@pytest.mark.shares_a_lab
+@pytest.mark.parametrize("step", WRONG_STEPS)
+def test_a_small_step_is_taken_and_a_typical_mistake_is_told(lesson, step):
+    right, wrong, told = WRONG_STEPS[step]
+    code = lesson.steps[step].solution
+    assert right in code
+    answer = lesson.takes_step(step, code.replace(right, wrong))
+    assert not answer.passed
+    assert told in answer.text
+    answer = lesson.takes_step(step)
+    assert answer.passed, answer.text
 
 
 # -- what the lesson has to bear --------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import until
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lab_env import Lab
+    from lab_env.ground.journal import Mark
 
 COPIES = 3
 LEAST, UNCLEAN = "min.insync.replicas", "unclean.leader.election.enable"
@@ -43,6 +45,38 @@ def _listed(numbers: Iterable[object]) -> str:
 # -- exercise 1 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Night:
+    """What there is to see of a night, read at one moment.
+
+    Attributes:
+        topic, copies, least: of the topic.
+        senders: services that still send into it.
+        down: brokers that keep it and do not run.
+        there: how many of the flights that were sent are there.
+        sent, acknowledged: how many flights the services have reported.
+        is_whole: whether a broker was killed in it.
+        early: flights that were acknowledged before any broker left, and are not there.
+        lost: flights that were acknowledged, and are not there.
+        meanwhile: how many were acknowledged while one broker was away.
+        twice: how many are there more than once.
+    """
+
+    topic: str
+    copies: int
+    least: int
+    senders: tuple[str, ...]
+    down: tuple[int, ...]
+    there: int = 0
+    sent: int = 0
+    acknowledged: int = 0
+    is_whole: bool = False
+    early: int = 0
+    lost: int = 0
+    meanwhile: int = 0
+    twice: int = 0
+
+
 @graded
 def survived_the_night(lab: "Lab", topic: str) -> Result:
     """Check that a topic's settings are safe, and what was acknowledged through a night is there.
@@ -54,31 +88,58 @@ def survived_the_night(lab: "Lab", topic: str) -> Result:
     (first, *_) = _partitions(lab, topic)
     settings = queries.settings(lab.connection, topic)
     copies, least = len(first["replica_nodes"]), int(settings[LEAST])
-    found = {"topic": topic, "copies": copies, "least": least}
-    if (wrong := _unsafe(found, settings)) is not None:
+    if (wrong := _unsafe({"topic": topic, "copies": copies, "least": least}, settings)) is not None:
         return wrong
+    return _judge_night(_look_at_night(lab, topic, least, first["replica_nodes"]))
+
+
+def _look_at_night(lab: "Lab", topic: str, least: int, replicas: list[int]) -> _Night:
     answers = _answers(lab, topic)
+    names = sorted(set(answers["service"]))
+    senders = tuple(one for one in names if lab.services[one].state == "running")
+    down = tuple(one for one in replicas if lab.nodes.get(one, "running") != "running")
+    night = _Night(topic, len(replicas), least, senders, down)
+    if senders or down:  # it goes on: what is there now is not what will be there
+        return night
     held = Counter(
         one["id"] for one in queries.records(lab.connection, topic)["value"] if _is_flight(one)
     )
-    if not set(answers["flight"]) & held.keys():  # perhaps of a night before it was made anew
-        return _wrong("night_none", **found)
     good = answers[answers["error"].isna()]
-    found |= {"sent": len(answers), "acknowledged": len(good)}
-    away = _night(lab, answers, first["replica_nodes"])
-    if away is None:
+    gone = ~good["flight"].isin(held.keys())
+    begin, end = _one_away(lab, answers, replicas)
+    early, late = good["time"] < begin - AWAY_SECONDS, good["time"] > begin + AWAY_SECONDS
+    return replace(
+        night,
+        there=len(set(answers["flight"]) & held.keys()),
+        sent=len(answers),
+        acknowledged=len(good),
+        is_whole=_was_killed(lab, answers, replicas),
+        early=good[gone & early]["flight"].nunique(),
+        lost=good[gone]["flight"].nunique(),
+        meanwhile=int((late & (good["time"] < end)).sum()),
+        twice=sum(count > 1 for count in held.values()),
+    )
+
+
+def _judge_night(night: _Night) -> Result:
+    """Return what a night says of the settings; no clock, no network."""
+    found = asdict(night)
+    if night.senders or night.down:
+        who = [*night.senders, *(f"broker {node}" for node in night.down)]
+        return _wrong("night_goes_on", who=_listed(who), **found)
+    if not night.there:  # perhaps of a night before it was made anew
+        return _wrong("night_none", **found)
+    if not night.is_whole:
         return _wrong("night_no_kill", **found)
-    found["lost"] = sum(flight not in held for flight in set(good["flight"]))
-    if found["lost"]:
+    if night.early:  # all was well then: these went into the topic that had the name before
+        return _wrong("night_of_another", **found)
+    if night.lost:
         return _wrong("night_lost", **found)
-    begin, end = away
-    meanwhile = good[(good["time"] > begin + AWAY_SECONDS) & (good["time"] < end)]
-    if meanwhile.empty:
+    if not night.meanwhile:
         return _wrong("night_refused", **found)
-    found["twice"] = sum(count > 1 for count in held.values())
-    if found["twice"]:
+    if night.twice:
         return _wrong("night_twice", **found)
-    return passed("replication_and_failure.night", meanwhile=len(meanwhile), **found)
+    return passed("replication_and_failure.night", **found)
 
 
 def _unsafe(found: dict, settings: dict[str, str]) -> Result | None:
@@ -111,15 +172,23 @@ def _is_flight(value: object) -> bool:
     return queries.id_of(value) is not None
 
 
-def _night(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple[float, float] | None:
-    """Return from when to when exactly one broker of the topic was away, if one was killed then."""
+def _marks(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> "list[Mark]":
+    """Return what happened to the brokers of a topic since the first answer."""
     begin = answers["time"].min()
     names = {f"broker {node}" for node in replicas}
-    marks = [m for m in lab.journal.marks if m.time >= begin and m.subject in names]
-    if not any(mark.kind in ("kill", "fail") for mark in marks):
-        return None
-    gone = [mark.time for mark in marks if mark.kind in ("stop", "kill", "fail")]
-    return gone[0], gone[1] if len(gone) > 1 else answers["time"].max()
+    return [m for m in lab.journal.marks if m.time >= begin and m.subject in names]
+
+
+def _was_killed(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> bool:
+    return any(mark.kind in ("kill", "fail") for mark in _marks(lab, answers, replicas))
+
+
+def _one_away(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple[float, float]:
+    """Return from when to when exactly one broker of the topic was away (s, the lab's clock)."""
+    left = ("stop", "kill", "fail")
+    gone = [mark.time for mark in _marks(lab, answers, replicas) if mark.kind in left]
+    last = answers["time"].max()
+    return gone[0] if gone else last, gone[1] if len(gone) > 1 else last
 
 
 # -- exercise 2 -----------------------------------------------------------------------------
@@ -215,7 +284,7 @@ def _is_late(one: dict) -> bool:
 
 
 def _is_home(lab: "Lab", topic: str) -> bool:
-    """Return whether all replicas are in sync, and each leader is the one who should lead."""
+    """Return whether all replicas are in sync, and each leader is the preferred one."""
     return all(
         not _is_late(one) and one["leader_id"] == one["replica_nodes"][0]
         for one in _partitions(lab, topic)

@@ -42,7 +42,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
 
     Strong is the leader, light an in-sync replica, hatched one that is not in sync; where its
     broker was killed, stopped or frozen there is a gap. Grey with words is a partition without a
-    leader.
+    leader, dotted what nobody knows, since Kafka does not answer.
 
     Args:
         stage, scale: as of every picture.
@@ -126,7 +126,13 @@ class ReplicaTimeline(Stamped, TimeFigure):
         plain = partial(PolyCollection, [], animated=True, edgecolors="none")
         self._zones = plain(facecolors=NO_ONE)
         self._unknown = PolyCollection(
-            [], facecolors=HATCH[0], edgecolors=HATCH[1], hatch="////", lw=0, animated=True
+            # dots: hatched is a replica that is not in sync
+            [],
+            facecolors=HATCH[0],
+            edgecolors=HATCH[1],
+            hatch="..",
+            lw=0,
+            animated=True,
         )
         self._bars = [plain() for _ in ROLES]
         self._bars[IN_SYNC].set_linewidth(1.2)
@@ -278,6 +284,7 @@ class ReplicaTimeline(Stamped, TimeFigure):
         self._bars[BEHIND].set_edgecolor(colours[BEHIND])
         self._unknown.set_verts(unknown)
         self._zones.set_verts(zones)
+        self._write_unknown()
         self._write_leaderless()
         return [self._unknown, self._zones, *self._bars]
 
@@ -315,6 +322,17 @@ class ReplicaTimeline(Stamped, TimeFigure):
         for (partition, _), top in self._tops.items():
             blocks[partition] = blocks.get(partition, (top,))[0], top + 1
         return blocks
+
+    def _write_unknown(self) -> None:
+        """Write on each dotted stretch that nothing is known of it, if it has room."""
+        words, panel = say("figures_replicas.unknown"), self._lanes
+        for partition, (top, bottom) in self._blocks().items():
+            for spell, end in self._history.stretches(partition):
+                left = max(self.x(spell.begin), panel.left) + PAD
+                right = min(self.x(end), panel.left + panel.width)
+                if spell.kept is None and right - left > self.measure(words, style.NAME) + PAD:
+                    y = panel.y((top + bottom) / 2)
+                    self.moving_name(style.SOFT, left, y, words, plate=True)
 
     def _write_leaderless(self) -> None:
         """Write on each stretch without a leader how long it is, and who was in sync last."""

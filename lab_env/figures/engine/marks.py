@@ -12,6 +12,7 @@ ROWS = 2
 GAP = 10.0  # units between two texts
 OUTAGE = "outage"  # the kind of the mark that a picture itself makes when Kafka is silent
 SEEN = "seen"  # and when it has seen something that nobody wrote down: it gives way to the others
+CAUSES = ("kill", "fail", "crash", "pause")  # what an outage may come from: these words come first
 
 
 @dataclass(slots=True)
@@ -58,7 +59,11 @@ def is_stretch(mark: Mark) -> bool:
 
 
 def _importance(mark: Mark) -> tuple:
-    return is_stretch(mark), mark.kind != SEEN, mark.time
+    if mark.kind in (OUTAGE, SEEN):
+        rank = 1 if mark.kind == OUTAGE else -1
+    else:
+        rank = 3 if is_stretch(mark) else 2 * (mark.kind in CAUSES)
+    return rank, mark.time
 
 
 def place(
@@ -74,7 +79,8 @@ def place(
 
     Words stand right above the axis where they can, else a row higher, where their line passes no
     other's words; those that fit in no row keep only their line. A stretch is what the lesson has
-    named, so its words go before those of single moments.
+    named, so its words go before those of single moments; what broke goes before the silence that
+    came of it.
 
     Args:
         marks: merged marks.
