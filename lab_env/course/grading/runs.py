@@ -200,7 +200,7 @@ class Grader:
         if event.get("replaced"):
             told = say("grading.replaced", names=", ".join(event["replaced"][:3]))
             return self._row(one, task, verdicts.REFUSED, told, seconds, by)
-        if event.get("same") and answer and answer["passed"]:
+        if event.get("same"):
             first, second = event["same"]
             told = say("grading.same", first=first, second=second)
             return self._row(one, task, verdicts.REFUSED, told, seconds, by)
