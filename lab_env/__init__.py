@@ -6,7 +6,7 @@ The front page is three names: `Lab` (starts Kafka, runs services, watches, draw
 The map, from the top down: each part may use those below it and none above, and a test holds it.
 
     course        all that a person types: the ``lab`` command, the list of lessons, the doctor,
-                  slides, what is freed on disk
+                  slides, what is freed on disk; course/grading: a class is graded, fenced in
     checks        gather evidence from the broker and the reports, then judge it: pass, or what was
                   found and a hint; a module a lesson
     lab           the object that a lesson holds; it knows the parts below, and they not it

@@ -8,14 +8,18 @@ import ast
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import psutil
 import pytest
 import submitted
+from conftest import wait_until
+from test_cli import started
 
 from lab_env.course import lessons
 from lab_env.course.grading import fence, inside, runs, submissions, verdicts
@@ -73,6 +77,9 @@ HOSTILE = {
         "(pathlib.Path(OUTSIDE).parent / 'never ends' / 'x.ipynb').read_text()\none = 3",
         "not_yet passed", "Permission denied",
     ),
+    "reads the solutions": (
+        "open(COURSE).read()\none = 3", "not_yet passed", "Permission denied",
+    ),
 }  # fmt: skip
 POSIX = pytest.mark.skipif(os.name == "nt", reason="a student's process is fenced in on POSIX")
 
@@ -84,6 +91,15 @@ def course(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lessons, "folder", lambda: folder)
         yield folder
+
+
+def broken(course: Path) -> Path:
+    """Return a course like that one, whose own first cell cannot run on this machine."""
+    folder = course.parent / "broken"
+    notebook = lessons.load(course / "00_small.ipynb")
+    notebook["cells"][0]["source"] = "raise OSError('no Java here')"
+    submitted.save(notebook, folder / "00_small.ipynb")
+    return folder
 
 
 def hand_in(course: Path, file: Path, *, without: str = "", **answers: str) -> Path:
@@ -113,6 +129,7 @@ def hostile(course, tmp_path_factory):
     outside = folder / "a-file-of-the-instructor"
     for name, (code, _, _) in HOSTILE.items():
         code = code.replace("OUTSIDE", repr(str(outside)))
+        code = code.replace("COURSE", repr(str(course / "00_small.ipynb")))
         hand_in(course, folder / name / "x.ipynb", one=code, two=THREE.format("two"))
     found = graded([folder], seconds=10, jobs=3, disk=100_000_000)
     assert not outside.exists()
@@ -139,6 +156,59 @@ def test_a_hostile_submission_is_a_verdict_with_a_reason_and_its_other_exercise_
 def test_nothing_that_a_submission_has_started_is_left():
     words = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
     assert not any("left-behind" in one for one in words)
+
+
+@POSIX
+@pytest.mark.usefixtures("programs")
+def test_where_a_system_has_no_namespaces_nothing_is_left_either(course, tmp_path, monkeypatch):
+    monkeypatch.setattr(fence, "namespace", list)
+    monkeypatch.setattr(fence, "landlock", lambda: 0)
+    hand_in(course, tmp_path / "x.ipynb", one=HOSTILE["leaves a child behind"][0])
+    (rows,) = graded([tmp_path], jobs=1).values()
+    assert [row.verdict for row in rows] == ["passed", "untouched"]
+    words = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    assert not any("left-behind" in one for one in words)
+
+
+@POSIX
+@pytest.mark.usefixtures("programs")
+def test_ctrl_c_ends_every_submission_and_leaves_no_folder(course, tmp_path):
+    hand_in(course, tmp_path / "class" / "ana" / "x.ipynb", one="while True: pass")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "notebooks").symlink_to(course)
+    nowhere = {"KAFKA_LAB_MIRROR": "http://127.0.0.1:9/"}  # nobody is there: nothing is fetched
+    process = started(tmp_path, "grade", "class", TMPDIR=str(tmp_path / "tmp"), **nowhere)
+    try:
+        wait_until(lambda: _kernels(process.pid), 60)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in err
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+    assert list((tmp_path / "tmp").glob("kafka-lab-grade-*")) == []
+
+
+def _kernels(pid: int) -> list[psutil.Process]:
+    found = []
+    for one in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if "ipykernel_launcher" in one.cmdline():
+                found.append(one)
+    return found
+
+
+@pytest.mark.usefixtures("programs")
+def test_where_the_course_itself_does_not_run_nobody_has_failed(course, tmp_path, monkeypatch):
+    folder = broken(course)
+    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    hand_in(course, tmp_path / "x.ipynb", one="one = 3", two="two = 3")
+    (rows,) = graded([tmp_path], jobs=1).values()
+    assert [row.verdict for row in rows] == ["stopped", "stopped"]
+    assert "does not run on this machine" in rows[1].words
+    assert "no Java here" in rows[1].words
 
 
 @pytest.mark.usefixtures("programs")
@@ -271,6 +341,7 @@ def test_junit_has_a_suite_a_submission_and_json_has_its_points():
 def test_no_check_of_the_course_is_thought_to_be_replaced():
     code = (
         "from lab_env.checks import check; dir(check); import lab_env.lab, lab_env.figures\n"
+        "from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer\n"
         "from lab_env.course.grading import inside; print(inside.replaced())\n"
         "from lab_env.checks import result, consumer_groups\n"
         "exec('def f(*a): return True'); consumer_groups._fits = f\n"

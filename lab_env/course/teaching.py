@@ -38,9 +38,11 @@ def grade(places: tuple[Path, ...], jobs: int | None, timeout: int, **files: Pat
     console = Console()
     found = submissions.read_all(places)
     if any(one.lesson for one in found):
-        embedded.prepare(progress=True)  # a student's code gets no right to write there
-        with contextlib.suppress(LabError, OSError):
+        try:
+            embedded.prepare(progress=True)  # a student's code gets no right to write there
             training.train()
+        except (LabError, OSError) as error:  # a lesson that needs it will say so
+            click.echo(str(error), err=True)
     with contextlib.closing(runs.Grader(seconds=timeout, jobs=jobs)) as grader:
         began = time.monotonic()
         parts = ", ".join(say(f"grading.fence_{part}") for part in grader.fenced)

@@ -188,7 +188,7 @@ def replaced() -> list[str]:
         except (OSError, ValueError, SyntaxError):
             continue
         for called, value in _functions(tree.body, vars(module)):
-            if not _is_from(value, made):
+            if not (_is_from(value, made) or _is_odd(called, value)):
                 found.append(f"{name}.{called}")
         found += [f"{name}.{called}" for called in _other_imports(tree.body, module)]
     return found
@@ -228,6 +228,11 @@ def _is_from(value: object, made: set) -> bool:
         else:
             break
     return getattr(value, "__code__", None) in made
+
+
+def _is_odd(called: str, value: object) -> bool:
+    """Return whether something in a class is neither a function nor can be called as one."""
+    return "." in called and value is not None and not callable(value)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:

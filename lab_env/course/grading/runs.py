@@ -24,7 +24,7 @@ from lab_env.course.grading.submissions import PREDICTION, Submission, Task
 from lab_env.course.grading.verdicts import Verdict
 from lab_env.ground import limits
 from lab_env.messages import say
-from lab_env.processes import folders
+from lab_env.processes import folders, jars
 
 SECONDS = 120  # that a cell of a student may take: the slowest solution of the course takes 20
 SILENT_SECONDS = worker.COURSE_SECONDS + 120  # a worker tells every cell; the slowest ends before
@@ -105,7 +105,7 @@ class Grader:
         """End whatever runs, and remove what was written; can be called again."""
         self._closed = True
         for process in list(self._running):
-            _end(process, self._base)
+            _kill(process)  # its own thread sees that it has ended, and does the rest
         shutil.rmtree(self._base, ignore_errors=True)
 
     # -- one submission -----------------------------------------------------------------------
@@ -200,7 +200,7 @@ class Grader:
         if event.get("replaced"):
             told = say("grading.replaced", names=", ".join(event["replaced"][:3]))
             return self._row(one, task, verdicts.REFUSED, told, seconds, by)
-        if event.get("same") and answer and answer["passed"]:
+        if event.get("same"):
             first, second = event["same"]
             told = say("grading.same", first=first, second=second)
             return self._row(one, task, verdicts.REFUSED, told, seconds, by)
@@ -263,7 +263,7 @@ class Grader:
     def _fence(self, folder: Path) -> dict[str, list[str]]:
         if self._reads is None:
             return {"write": [], "read": [], "names": []}
-        return {"write": [str(folder), "/dev/null", "/dev/shm"], **self._reads}
+        return {"write": [str(folder), "/dev/null"], **self._reads}
 
     def _find_fence(self) -> None:
         """Find out which of the fence stands on this machine, by trying it."""
@@ -274,6 +274,7 @@ class Grader:
         beside = ("services", "deploy", "docker-compose.yml", "constraints.txt", "pyproject.toml")
         read = [*SYSTEM, sys.prefix, sys.base_prefix, str(folders.home()), str(package)]
         read += [str(root / name) for name in beside]
+        read.append(str(jars.folder().resolve()))  # the home may have it from elsewhere
         read += [place for place in sys.path if Path(place).name == "site-packages"]
         folder = self._base / "probe"
         (folder / "home").mkdir(parents=True)
@@ -334,11 +335,7 @@ def _end(process: subprocess.Popen, folder: Path) -> None:
     children: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
         children = psutil.Process(process.pid).children(recursive=True)
-    with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)  # the first of a namespace takes all with it
-        else:
-            process.kill()
+    _kill(process)
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
@@ -348,6 +345,14 @@ def _end(process: subprocess.Popen, folder: Path) -> None:
         with contextlib.suppress(psutil.Error):
             child.kill()
     psutil.wait_procs(children, timeout=10)
+
+
+def _kill(process: subprocess.Popen) -> None:
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # the first of a namespace takes all with it
+        else:
+            process.kill()
 
 
 def _of_folder(folder: Path) -> Iterator:

@@ -34,7 +34,7 @@ class Verdict:
 
     Attributes:
         student: as the folder or the file says.
-        file: the submission, below the folder that was graded.
+        file: where the submission lies.
         lesson: the name of its file without the ending; "" if it is not known.
         exercise: the id of its cell; "" where there is no exercise to be found.
         kind: "exercise", "step" or "prediction".

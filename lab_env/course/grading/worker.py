@@ -233,7 +233,9 @@ class Working:
             elif index in own:
                 self._let_her(own[index])
             else:
-                self.kernel.run(cell["source"], COURSE_SECONDS)
+                error = self.kernel.run(cell["source"], COURSE_SECONDS)
+                if error and not self.at and "raises-exception" not in lessons.tags(cell):
+                    raise Ended("course", error=error)  # nobody but the course has run a line
 
     def _is_judged(self, task) -> bool:
         source = self.task["answers"].get(task.id)
