@@ -169,7 +169,7 @@ WRONG_DESKS = {
     ),
     "the id in the body": (
         desk(body='{**body, "correlation-id": identity.decode()}', headers="None"),
-        "Whoever sorts the replies looks at the headers",
+        "The one who sorts the replies looks at the headers",
     ),
     "every reply twice": (desk(after="; " + SEND % RIGHT), "answered more than once"),
     "the first request alone": (desk(after="; producer.flush(); return"), "11 of 12 requests"),
@@ -208,12 +208,13 @@ def test_exercise_1_right_answers_pass(lesson):
 
 
 CONFLUENT = """
-from confluent_kafka import Consumer, Producer
+import confluent_kafka
 
 
 def gate_desk(service, topic):
-    producer = Producer(lab.librdkafka)
-    consumer = Consumer(lab.librdkafka | {"group.id": "d", "auto.offset.reset": "earliest"})
+    producer = confluent_kafka.Producer(lab.librdkafka)
+    options = {"group.id": "d", "auto.offset.reset": "earliest"}
+    consumer = confluent_kafka.Consumer(lab.librdkafka | options)
     consumer.subscribe([topic])
     while service.running:
         request = consumer.poll(0.5)
@@ -324,8 +325,8 @@ RIGHT_ANNOUNCERS = {
         "service.report(sent=len(safe))",
     ),
     "librdkafka": announce(
-        "from confluent_kafka import Producer",
-        "own = Producer(lab.librdkafka | {'linger.ms': 500})",
+        "import confluent_kafka",
+        "own = confluent_kafka.Producer(lab.librdkafka | {'linger.ms': 500})",
         "[own.produce(topic, json.dumps(event)) for event in events]",
         "own.flush(10)",
         REPORT,
@@ -354,7 +355,7 @@ def test_exercise_2_an_older_attempt_that_still_sends_is_named(lesson):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(300)  # two lessons long, on a machine that may do other things
-def test_cells_that_run_twice_do_the_same_again():
+def test_cells_that_run_twice_do_the_same_again(own_home):
     with open_lesson(NUMBER) as lesson:
         for index, cell in enumerate(lesson.client.cells):
             if cell.cell_type == "code":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from lab_env.checks import attempts
-from lab_env.checks.evidence import settle, start_seconds
+from lab_env.checks.evidence import settle, start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.errors import BadInputError, ServiceError
 from lab_env.observation import queries
@@ -181,7 +181,8 @@ def _request(reply_to: str, value: object) -> Request:
 
 MINUTE = 60_000  # ms for which the producer gathers, when the check runs the function once more
 END_SECONDS = 10.0  # until a process that has crashed itself is gone; it takes a moment
-PATIENCE = 6.0  # s in which it may report then; one that waits for longer has said nothing untrue
+BEGIN_SECONDS = 30.0  # until a process has begun, on a machine that does other things
+PATIENCE = 10.0  # s in which it may report then; one that waits for longer has said nothing untrue
 # of a run that was told to be right: what the topic held then, and what came of a second run
 _seconds: "WeakKeyDictionary[Run, tuple[dict[int, int], Second]]" = WeakKeyDictionary()
 
@@ -318,6 +319,7 @@ def _run_again(lab: "Lab", topic: str, service: "Service", ends: dict[int, int])
     lab.services.take([name], lambda name: Service(name, service._home, payload, settings))
     again = lab.services[name]
     said = None
+    until(lambda: again._run.begun is not None or again.state != "running", BEGIN_SECONDS)
     # it has not reported, or has failed: then nothing untrue was said
     with contextlib.suppress(ServiceError):
         said = again.first("sent", seconds=start_seconds(lab, PATIENCE))
