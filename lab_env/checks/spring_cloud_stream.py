@@ -23,6 +23,8 @@ MOST_SECONDS = 25.0
 STRAY = re.compile(r"(\w+-(in|out)-\d+|input|output)")  # topics that bear the name of a binding
 SPRING = "contentType"  # a header that Spring's converter gives each record that it writes
 CAUSE = ("x-original-topic", "x-exception-message")
+# Spring reads a name with dashes and one with capital letters as the same
+BY_ITSELF = r"auto-?rebalance-?enabled[\"']?\s*[:=]\s*[\"']?false"
 FEW = 4  # an aircraft each or not: with so few partitions in use, a topic is not spread
 
 
@@ -296,13 +298,20 @@ def _not_shared(lab: "Lab", groups: dict, others: dict, values: dict) -> Result:
     if strays := _strays(groups):
         return _wrong("shared_stray", strays=", ".join(strays), **values)
     running = [name for name, one in lab.services.items() if one.state == "running"]
-    if running and queries.committed(lab.connection, values["group"], values["topic"]):
-        return _wrong("shared_fixed", **values)
+    fixed = [name for name in running if _by_itself(lab.services[name])]
+    if fixed:  # they read, and share if their indexes differ; no group knows of them
+        return _wrong("shared_fixed", fixed=_listed(fixed), **values)
     return _wrong("shared_nobody", running=", ".join(running) or "-", **values)
 
 
-def _listed(numbers: list[int]) -> str:
-    return " and ".join(map(str, numbers))
+def _by_itself(service: object) -> bool:
+    """Return whether a service is an application that takes its partitions without the group."""
+    says = getattr(service, "says", None)
+    return says is not None and says(BY_ITSELF)
+
+
+def _listed(words: list) -> str:
+    return " and ".join(map(str, words))
 
 
 def _in_words(shares: dict[str, int]) -> str:

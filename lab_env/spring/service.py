@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import re
 import threading
 import time
 import urllib.error
@@ -142,6 +143,15 @@ class SpringService(Service):
     def _uses(self, text: str) -> bool:
         """Return whether its configuration names ``text``."""
         return text in f"{self._yaml} {self._properties}"
+
+    def says(self, pattern: str) -> bool:
+        """Return whether its configuration, YAML and properties, has a text that fits a pattern.
+
+        Args:
+            pattern: a regular expression; capital and small letters are the same.
+        """
+        lines = (f"{name}: {value}" for name, value in self._properties.items())
+        return re.search(pattern, "\n".join([self._yaml or "", *lines]), re.IGNORECASE) is not None
 
     def _reads(self, topic: str, clients: "Iterable[str]") -> bool:
         """Return False: to start it again takes long, so a student is told to do it."""
