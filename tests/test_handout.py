@@ -133,3 +133,26 @@ def test_otters_blocks_are_opened_and_closed(path):
             else:
                 assert open_blocks.pop() == told[2]
     assert open_blocks == []
+
+
+@pytest.mark.parametrize("path", lessons.paths(NOTEBOOKS), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize(
+    ("made", "begin", "end"),
+    [
+        (way_out.for_nbgrader, "### BEGIN SOLUTION", "### END SOLUTION"),
+        (way_out.for_otter, "# BEGIN SOLUTION NO PROMPT", "# END SOLUTION"),
+    ],
+    ids=["nbgrader", "otter"],
+)
+def test_what_the_tools_take_out_leaves_the_stub_and_no_solution(path, made, begin, end):
+    whole = lessons.load(path)
+    solutions = [one.solution for one in lessons.exercises(whole) + lessons.steps(whole)]
+    notebook = made(lessons.load(path), path.stem)
+    code = {cell["id"]: cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"}
+    region = re.compile(rf"^{begin}$.*?^{end}$", re.DOTALL | re.MULTILINE)
+    for task in submissions.tasks(whole):
+        if task.check is not None:
+            compile(code[task.id], task.id, "exec")
+            assert region.sub("", code[task.id]).strip() == task.stub.strip()
+    text = region.sub("", "\n".join(cell["source"] for cell in notebook["cells"]))
+    assert not [one for one in solutions if one in text]

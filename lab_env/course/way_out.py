@@ -9,6 +9,7 @@ from lab_env.course import lessons
 NBGRADER, OTTER = "nbgrader", "otter"
 SCHEMA = 3  # of nbgrader's metadata
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+OTTER_BEGIN, OTTER_END = "# BEGIN SOLUTION NO PROMPT", "# END SOLUTION"
 # a check never raises, and both tools take an error for "not yet"
 ASSERTED = "_answer = {check}\nassert _answer, _answer"
 SHOWN = "_answer = {check}\ndisplay(_answer)\nassert _answer, _answer"
@@ -41,7 +42,7 @@ def _nbgrader(name: str, *, solution: bool = False, points: int | None = None) -
 
 
 def for_otter(notebook: dict, name: str) -> dict:
-    """Return a lesson as otter assign's notebook: questions with a prompt, a solution and tests."""
+    """Return a lesson as otter assign's notebook: questions with a solution and tests."""
     cells = notebook["cells"]
     made = [
         _raw(
@@ -64,13 +65,12 @@ def _question(exercise: dict, check: dict, solution: str) -> list[dict]:
     """Return the cells of a question: what otter's words of each begin and end."""
     name = exercise["id"]
     question = name.replace("-", "_")
+    # otter takes out what stands between its marks, and nothing else of a solution's cell
+    code = f"{exercise['source'].rstrip()}\n{OTTER_BEGIN}\n{solution}\n{OTTER_END}"
     return [
         _raw(f"{name}-q", f"# BEGIN QUESTION\nname: {question}\npoints: 1"),
-        _raw(f"{name}-p", "# BEGIN PROMPT"),
-        exercise,
-        _raw(f"{name}-pe", "# END PROMPT"),
         _raw(f"{name}-s", "# BEGIN SOLUTION"),
-        _code(f"{name}-solution", solution),
+        exercise | {"source": code},
         _raw(f"{name}-se", "# END SOLUTION"),
         _raw(f"{name}-t", "# BEGIN TESTS"),
         check | {"source": ASSERTED.format(check=check["source"].strip())},
@@ -85,8 +85,3 @@ def _worked_on(notebook: dict) -> list[lessons.Exercise]:
 
 def _raw(name: str, source: str) -> dict:
     return {"cell_type": "raw", "id": name[:64], "metadata": {}, "source": source}
-
-
-def _code(name: str, source: str) -> dict:
-    code = {"outputs": [], "execution_count": None}
-    return {"cell_type": "code", "id": name[:64], "metadata": {}, "source": source, **code}

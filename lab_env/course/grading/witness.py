@@ -2,8 +2,8 @@
 
 The check is the course's own, and so is all that it calls. It sees the broker itself, by a client
 of its own. What it cannot see there (which services run, what they reported) it is told by the
-student's process. A check that needs more than that, such as the student's function, is not judged
-here: the answer is then None, with the reason.
+student's process. A check that needs more than that, such as the student's function, or what was
+seen of a group before, is not judged here: the answer is then None, with the reason.
 """
 
 import json
@@ -48,9 +48,9 @@ class Teller:
         self.missing: list[str] = []
         self.unseen: list[str] = []
 
-    def refresh(self) -> None:
-        """Ask again, unless that was just done."""
-        if time.monotonic() - self._when < FRESH:
+    def refresh(self, fresh: float = FRESH) -> None:
+        """Ask again, unless that was done less than ``fresh`` seconds ago."""
+        if time.monotonic() - self._when < fresh:
             return
         told = self._ask(len(self.reports.rows))
         if "too_much" in told:
@@ -138,8 +138,12 @@ class SeenLab(Lab):
     @property
     def reports(self):
         """What the services have reported, as the student's process tells it."""
-        self._teller.refresh()
+        self._teller.refresh(fresh=0.0)  # they are compared with what the broker says now
         return self._reports.frame()
+
+    def watch(self, *topics: str, groups: Any = ()) -> Any:
+        """Say that a check looks back: who comes when all is over has not seen what went before."""
+        raise CannotSee("lab.watch")
 
 
 class SeenCluster:
