@@ -128,11 +128,15 @@ BROKEN_NIGHTS = {  # the settings are right in each of them
     "interrupted, and checked": ("lab.stop(1)\nlab.start(1)", "Run the whole cell again"),
     "interrupted, and made anew beneath it": (
         'ledger = lab.topic("flights.ledger", replication=3, min_insync_replicas=2)\n'
-        "lab.until(lambda: len(lab.records(ledger)) > 20)\nlab.kill(1)\nlab.start(1)\n"
+        "lab.until(lambda: len(lab.records(ledger)) > 20)\n"
+        "lab.kill(int(partitions(ledger)['leader'][0]))\nlab.start()\n"
         "book.stop(seconds=15)",
         "was made anew after they were sent",
     ),
-    "with a broker still down": ("lab.kill(1)\nbook.stop(seconds=15)", "starts what is down"),
+    "with a broker still down": (
+        "lab.kill(int(partitions(ledger)['leader'][0]))\nbook.stop(seconds=15)",
+        "starts what is down",
+    ),
 }
 
 
