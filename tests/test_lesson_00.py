@@ -3,7 +3,9 @@
 import copy
 
 import pytest
-from lesson import open_lesson
+from lesson import NOTEBOOKS, open_lesson
+
+from lab_env.course import lessons
 
 THREE = 'mine = lab.topic("flights.mine")\nthree = events[1:4]\n'
 HEADERS = '[("source", b"operations"), ("type", b"departed")]'
@@ -60,6 +62,18 @@ SENT_WRONG = {
     ),
     "a word": (WHOLE.replace("json.dumps(f)", 'f["id"]'), "makes bytes of the text"),
     "no body": (f'key=f["tail_number"].encode(), headers={HEADERS}', "has no body"),
+    "three fields of the flight": (
+        WHOLE.replace("(f)", '({k: f[k] for k in ("id", "flight", "tail_number")})'),
+        "These are missing: event, date",
+    ),
+    "a field of its own": (
+        WHOLE.replace("(f)", '(f | {"sent_by": "me"})'),
+        "changed or added: sent_by",
+    ),
+    "a field that was changed": (
+        WHOLE.replace("(f)", '(f | {"delay_minutes": 0.5})'),
+        "changed or added: delay_minutes",
+    ),
 }
 
 READ = """\
@@ -164,6 +178,7 @@ def test_what_the_lesson_says_is_so(lesson):
     assert lesson.value("kafka.KafkaProducer.DEFAULT_CONFIG['bootstrap_timeout_ms']") == 30_000
     assert not lesson.value("hasattr(kafka.errors, 'NoBrokersAvailable')")
 
+    lesson.asks_each_step()
     # what answers a prediction says so
     assert "No prediction: It was 0." in lesson.output(lesson.index("offset"))
     this_year = lesson.value("written.year")
@@ -211,15 +226,22 @@ def test_three_flights(lesson):
     assert "too few: 1 of 3" in refused(lesson, 1, once.replace("in three", "in three[:1]"))
     assert "exactly three" in refused(lesson, 1, once.replace("in three", "in events[:5]"))
     assert "no topic" in refused(lesson, 1, 'mine = "flights.nowhere"')
+    others = once.replace("in three", "in events[10:13]")
+    assert "Loop over `three`" in refused(lesson, 1, others)
+    # a header as a dict: an error in the cell, and nothing in the topic
+    wrong = once.replace(HEADERS, '{"source": b"operations"}')
+    tried = f"{THREE}import contextlib\nwith contextlib.suppress(Exception):\n    "
+    tried += wrong.removeprefix(THREE).replace("\n", "\n    ")
+    assert "Did your cell end with an error?" in refused(lesson, 1, tried)
 
     assert lesson.attempt(1, lesson.solution(1)).passed
-    # other flights, serializers, other headers beside the two, other spacing, nobody waits
+    # another order, serializers, other headers beside the two, other spacing, nobody waits
     other = f"""\
 mine = lab.topic("flights.mine")
 as_json = lambda f: json.dumps(f, indent=2).encode()
 serializers = dict(key_serializer=str.encode, value_serializer=as_json)
 with closing(KafkaProducer(**lab.connection, **serializers)) as other:
-    for f in events[50:53]:
+    for f in reversed(events[1:4]):
         headers = [("id", b"7"), *{HEADERS}]
         other.send(mine, f, f["tail_number"], headers)
 """
@@ -227,6 +249,58 @@ with closing(KafkaProducer(**lab.connection, **serializers)) as other:
     # one producer's flights need no flush: they arrive while the check reads, or have arrived
     waited = send_three(WHOLE).replace("    producer.send", "    a = producer.send")
     assert lesson.attempt(1, waited.replace("producer.flush()", "a.get(timeout=10)")).passed
+
+
+SERVICE = f"""\
+{THREE}
+def send_all(service, topic):
+    with closing(KafkaProducer(**lab.connection)) as own:
+        for f in three:
+            own.send(topic, {WHOLE})
+
+
+lab.service(send_all, mine, name="sender")
+"""
+
+
+def test_three_flights_from_a_service_are_waited_for_and_its_error_is_told(lesson):
+    assert lesson.attempt(1, SERVICE).passed
+    text = refused(lesson, 1, SERVICE.replace('["tail_number"].encode()', '["tail_number"]'))
+    assert "sender stopped: TypeError" in text
+    assert "own.send(topic" in text, "the student's own line"
+    # of another exercise it says nothing
+    assert "has failed" not in lesson.attempt(2, READ).text
+    lesson.execute("lab.service(lambda service: None, name='sender').join()")
+
+
+STEPS = {
+    "again": ("range(3)", "range(1)", "one send() makes one record"),
+    "key": ('["tail_number"].encode()', '["flight"].encode()', "the tail number alone, as bytes"),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_small_step_is_taken_and_a_typical_wrong_one_is_told(lesson, name):
+    right, wrong, told = STEPS[name]
+    solution = lesson.steps[name].solution
+    assert right in solution
+    answer = lesson.takes_step(name, solution.replace(right, wrong))
+    assert not answer.passed
+    assert told in answer.text
+    assert lesson.takes_step(name).passed
+
+
+def test_it_does_not_say_again_what_was_wrong():
+    """Of offsets, duplicates, the package `kafka`, and who knows which brokers are there."""
+    (path,) = NOTEBOOKS.glob("00_*.ipynb")
+    cells = lessons.load(path)["cells"]
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+    assert "number of records before" not in text
+    assert "compares records" not in text
+    assert "It is another" not in text
+    assert "the brokers agree" not in text
+    for term in ("append-only log", "retention", "serializer", "opaque", "controllers", "event"):
+        assert f"**{term}**" in text
 
 
 def test_passed_on(lesson):
@@ -269,7 +343,7 @@ def refused(lesson, number: int, code: str | None) -> str:
 
 
 @pytest.mark.nightly
-def test_every_cell_can_be_run_twice():
+def test_every_cell_can_be_run_twice(own_home):
     with open_lesson("00") as lesson:
         # a copy of each cell, since nbclient cannot update a picture whose cell ran once more
         cells = [copy.deepcopy(cell) for cell in lesson.client.nb.cells for _ in range(2)]

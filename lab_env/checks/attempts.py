@@ -17,18 +17,21 @@ def moment(lab: "Lab", timestamp: "pd.Timestamp") -> float:
     return lab.journal.now() - (time.time() - timestamp.timestamp())
 
 
-def failed(lab: "Lab", since: float) -> dict[str, str] | None:
+def failed(lab: "Lab", since: float, *topics: str) -> dict[str, str] | None:
     """Return name and error of the service that has failed last, or None.
 
     Args:
         lab: the lab.
         since: seconds of the lab's clock: what failed before is not of this attempt.
+        *topics: real names; with some, only services that were given one of them, or speak of it.
     """
     for mark in reversed(lab.journal.marks):
         if mark.time < since - SLACK:
             break
         service = lab.services.get(mark.subject) if mark.kind == "fail" else None
-        if service is not None and service.state == "failed":
+        if service is None or service.state != "failed":
+            continue
+        if not topics or any(map(service._uses, topics)):
             return {"name": service.name, "error": str(service.error)}
     return None
 

@@ -4,8 +4,13 @@ import ast
 import contextlib
 import json
 from collections import Counter
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from lab_env import flights
+from lab_env.checks import attempts
+from lab_env.checks.evidence import settle, start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.queries import text_of, value_of
@@ -16,19 +21,44 @@ if TYPE_CHECKING:
     from lab_env.lab import Lab
 
 SECONDS = 20.0
+QUIET_SECONDS = 2.5  # a service that sends has sent something new by then
+SETTLE_SECONDS = 0.5  # a service that sends too many has done so by then
 WANTED_HEADERS = {"source": "operations", "type": "departed"}
 FLIGHT_FIELDS = {"id", "flight", "tail_number"}  # enough to know a flight's event by
+FLIGHTS = slice(1, 4)  # which of the departures of January the lesson calls `three`
 MARK = "checked-by"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What lies in the topic of an exercise.
+
+    Attributes:
+        topic: real name.
+        records: byte for byte.
+        failed: name and error of a service whose function has raised, or None.
+    """
+
+    topic: str
+    records: "list[ConsumerRecord]"
+    failed: dict[str, str] | None
 
 
 @graded
 def three_flights(lab: "Lab", topic: str) -> Result:
-    """Check that ``topic`` holds three flights, each with its key, its headers and a JSON body."""
-    records = _records(lab, topic)
+    """Check that ``topic`` holds the three flights, each with key, headers and a JSON body."""
+    return judge_three(_sent(lab, topic, 3))
+
+
+def judge_three(sent: Sent) -> Result:
+    """Return the answer to what lies in the topic of exercise 1."""
+    records, topic = sent.records, sent.topic
+    if not records and sent.failed:
+        return not_yet("start_here.failed", **sent.failed)
     if not records:
         return not_yet("start_here.no_records", topic=topic)
-    sent = Counter(_name(record) for record in records if record.value is not None)
-    name, times = sent.most_common(1)[0] if sent else ("", 0)
+    names = Counter(_name(record) for record in records if record.value is not None)
+    name, times = names.most_common(1)[0] if names else ("", 0)
     if times > 1:
         values = {"topic": topic, "count": len(records), "flight": name, "times": times}
         return not_yet("start_here.sent_twice", **values)
@@ -36,7 +66,7 @@ def three_flights(lab: "Lab", topic: str) -> Result:
         key = "start_here.too_few" if len(records) < 3 else "start_here.too_many"
         return not_yet(key, topic=topic, count=len(records))
     for record in records:
-        for wrong in (_wrong_body, _wrong_key, _wrong_header):
+        for wrong in (_wrong_body, _wrong_key, _wrong_header, _wrong_flight):
             if (answer := wrong(record)) is not None:
                 return answer
     keys = ", ".join(text_of(record.key) for record in records)
@@ -52,7 +82,10 @@ def passed_on(lab: "Lab", source: str, target: str) -> Result:
     wanted = _most_delayed(originals)
     if not wanted:
         return not_yet("start_here.nothing_to_pass", source=source)
-    copies = _records(lab, target)
+    sent = _sent(lab, target, 1)
+    copies = sent.records
+    if sent.failed and not copies:
+        return not_yet("start_here.failed", **sent.failed)
     if not copies:
         went_back = any(MARK in dict(record.headers) for record in originals)
         key = "start_here.went_back" if went_back else "start_here.nothing_passed"
@@ -69,6 +102,28 @@ def passed_on(lab: "Lab", source: str, target: str) -> Result:
     by = text_of(dict(copy.headers)[MARK])
     values = {"flight": _name(copy), "source": source, "target": target, "by": by}
     return passed("start_here.passed_on", **values)
+
+
+def _sent(lab: "Lab", topic: str, wanted: int) -> Sent:
+    """Return what lies in a topic, when the services that may still send to it have done so."""
+    if attempts.users(lab, topic):
+
+        def patience(count: int) -> float:
+            return SETTLE_SECONDS if count >= wanted else start_seconds(lab, QUIET_SECONDS)
+
+        settle(
+            lambda: sum(queries.end_offsets(lab.connection, topic).values()),
+            patience,
+            most=SECONDS,
+        )
+    return Sent(topic, _records(lab, topic), attempts.failed(lab, 0.0, topic))
+
+
+@cache
+def _three() -> dict[str, dict]:
+    """Return the three flights of exercise 1 by their ids."""
+    rows = flights.table(month=1).dropna(subset=["departed"]).head(FLIGHTS.stop)
+    return {one["id"]: one for one in flights.events(rows)[FLIGHTS]}
 
 
 def _records(lab: "Lab", topic: str) -> "list[ConsumerRecord]":
@@ -102,11 +157,29 @@ def _wrong_body(record: "ConsumerRecord") -> Result | None:
     body, offset = value_of(record.value), record.offset
     if isinstance(body, dict):
         if set(body) >= FLIGHT_FIELDS:
-            return None
+            return _missing_fields(body, offset)
         fields = ", ".join(map(str, body)) or "-"
         return not_yet("start_here.body_no_flight", offset=offset, fields=_short(fields))
     key = f"start_here.body_{_written_as(record.value)}"
     return not_yet(key, offset=offset, body=_short(text_of(record.value)))
+
+
+def _missing_fields(body: dict, offset: int) -> Result | None:
+    missing = [name for name in next(iter(_three().values())) if name not in body]
+    if not missing:
+        return None
+    return not_yet("start_here.fields_missing", offset=offset, missing=", ".join(missing))
+
+
+def _wrong_flight(record: "ConsumerRecord") -> Result | None:
+    """Return what is wrong with a flight that is told well: it is another one, or was changed."""
+    body = value_of(record.value)
+    values = {"offset": record.offset, "wanted": ", ".join(_three())}
+    if (event := _three().get(str(body["id"]))) is None:
+        return not_yet("start_here.not_of_three", flight=_short(body["id"]), **values)
+    if changed := [str(name) for name in body if name not in event or body[name] != event[name]]:
+        return not_yet("start_here.body_other_values", names=", ".join(changed), **values)
+    return None
 
 
 def _written_as(value: bytes | None) -> str:
