@@ -127,6 +127,7 @@ def build(account: aws.Account, *, halfway: bool = False) -> str:
         KeyName="stack",
         SubnetId=subnet["SubnetId"],
         SecurityGroupIds=[group],
+        CreditSpecification={"CpuCredits": "standard"},
         BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": disk}],
         TagSpecifications=account.tags("instance", name="stack"),
     )["Instances"][0]["InstanceId"]
@@ -306,6 +307,33 @@ def test_everything_is_listed_with_its_cost_tagged_or_not(account):
     assert bare in set(account.things(everybody=True)["id"])
 
 
+def test_a_tasks_public_address_costs_as_the_plan_says(account):
+    """The plan reckoned with two addresses, and what exists told of one."""
+    build(account)
+    without = account.usd_a_day
+    ecs, ec2 = account.client("ecs"), account.client("ec2")
+    group = ec2.describe_security_groups(GroupNames=["stack"])["SecurityGroups"][0]
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    there = {"subnets": [subnet], "securityGroups": [group["GroupId"]]}
+    for public in ("ENABLED", "DISABLED"):
+        network = {"awsvpcConfiguration": {**there, "assignPublicIp": public}}
+        order = {"cluster": "stack", "taskDefinition": "airport-board", "launchType": "FARGATE"}
+        ecs.run_task(networkConfiguration=network, **order)
+    added = 2 * costs.task(256, 512) + costs.public_address()
+    assert account.usd_a_day == pytest.approx(without + added, abs=0.001)
+    assert account.clean_up().empty
+
+
+def test_a_snapshot_is_listed_costs_and_goes(account):
+    ec2 = account.client("ec2")
+    disk = ec2.create_volume(AvailabilityZone="us-east-1a", Size=10, VolumeType="gp3")["VolumeId"]
+    before = account.usd_a_day
+    ec2.create_snapshot(VolumeId=disk)
+    assert account.usd_a_day == pytest.approx(before + 10 * 0.05 / 30.4, abs=0.001)
+    assert list(account.things()["kind"]) == ["volume", "snapshot"]
+    assert account.clean_up().empty
+
+
 def test_a_stopped_instance_costs_its_disk(account):
     instance = build(account, halfway=True)
     account.client("ec2").stop_instances(InstanceIds=[instance])
@@ -407,7 +435,10 @@ def test_prices_have_a_source_and_a_date():
     assert all(url.startswith("https://aws.amazon.com/") for url in costs.SOURCES)
     assert re.fullmatch(r"\d{4}", costs.DATE)
     assert costs.DATE in plan.told("class", "us-east-1")
-    assert costs.instance("t9.enormous") == 0
+    assert costs.instance("t9.enormous") == costs.credits("t9.enormous") == 0
+    # two processors, four fifths of each beyond the baseline, at 0.05 USD an hour
+    assert costs.credits("t3.small") == pytest.approx(2 * 0.8 * 0.05 * 24)
+    assert costs.BASELINES.keys() <= costs.INSTANCES.keys()
     # "about as much a day as all of the plan", says the lesson
     assert pytest.approx(plan.total(), rel=0.2) == 24 * costs.NAT_GATEWAY_AN_HOUR
     cheap = [costs.instance(kind) for kind in ("t3.nano", "t3.micro", "t3.small", "t3.medium")]
@@ -455,7 +486,7 @@ def test_a_private_key_is_ed25519_for_its_owner_alone_and_never_shown(account, c
     assert "PRIVATE" not in capsys.readouterr().out
     assert "***" in shown
     file = account.keep_key("airport", pair["KeyMaterial"])
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
     assert file.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
     (told,) = ec2.describe_key_pairs()["KeyPairs"]
     assert told["KeyType"] == "ed25519"
@@ -587,7 +618,18 @@ def test_what_is_not_in_the_plan_is_not_called(real):
     before = account.things(everybody=True)
     for kind, count in (("m5.large", 1), ("t3.small", 2), ("p5.48xlarge", 1)):
         with pytest.raises(AccountError, match="not in the plan"):
-            ec2.run_instances(ImageId=image, InstanceType=kind, MinCount=1, MaxCount=count)
+            ec2.run_instances(
+                ImageId=image,
+                InstanceType=kind,
+                MinCount=1,
+                MaxCount=count,
+                CreditSpecification={"CpuCredits": "standard"},
+            )
+    for mode in ({}, {"CreditSpecification": {"CpuCredits": "unlimited"}}):
+        with pytest.raises(AccountError, match="not in the plan"):  # billed without a limit
+            ec2.run_instances(
+                ImageId=image, InstanceType="t3.small", MinCount=1, MaxCount=1, **mode
+            )
     with pytest.raises(AccountError, match="CreateNatGateway is not in the plan"):
         ec2.create_nat_gateway(SubnetId="subnet-1")
     with pytest.raises(AccountError, match="AllocateAddress"):

@@ -8,7 +8,17 @@ from conftest import wait_until
 from foreseen import asked
 from lesson import NOTEBOOKS, some
 
+from lab_env.aws import plan
+from lab_env.checks.aws_ec2_and_ecs import Left, Told, judge_left, judge_task
+from lab_env.checks.rights import spelled
+
 NUMBER = "14"
+# the field's words, which stand in bold where the thing first happens
+TERMS = (
+    "Amazon Web Services", "account", "budget", "region", "AMI", "CPU credits", "user data", "VPC",
+    "instance metadata service", "ECS", "Fargate", "roles", "least privilege", "task definition",
+    "cluster", "service", "Amazon MSK", "snapshot",
+)  # fmt: skip
 # the deck's laboratory, step by step: (what it is called, the cell in which it is done)
 DECK = (
     ("machine image", "image"),
@@ -31,7 +41,7 @@ DECK = (
 # what the console calls it, in the Markdown of that step
 CONSOLE = (
     "Application and OS Images", "Instance type", "Network settings", "Configure storage",
-    "Add tags", "Firewall", "Review", "Launch instance", "Create new key pair",
+    "Name and tags", "Firewall", "Summary", "Launch instance", "Create new key pair",
     "Instances, and the details", "Connect",
 )  # fmt: skip
 
@@ -46,13 +56,26 @@ def test_each_step_of_the_deck_is_there_in_the_decks_order():
         text = "".join("".join(cell["source"]) for cell in cells[before : place + 1]).lower()
         assert step in text, step
         told += text
-    assert [told.index(word.lower()) for word in CONSOLE] == sorted(
-        told.index(word.lower()) for word in CONSOLE
-    )
+    places = re.findall(r"\*console[^*]*\*", told)
+    assert len(places) == len(CONSOLE)
+    pairs = zip(CONSOLE, places, strict=True)
+    assert [word for word, place in pairs if word.lower() not in place] == []
     headings = re.findall(
         r"^### (\d+)\. ", "".join("".join(c["source"]) + "\n" for c in cells), re.M
     )
     assert headings == [str(number) for number in range(1, 13)]
+
+
+@pytest.mark.fast
+def test_the_lesson_says_what_aws_is_and_names_things_as_the_field_does():
+    cells = json.loads((NOTEBOOKS / "14_aws_ec2_and_ecs.ipynb").read_text("utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    assert [term for term in TERMS if f"**{term}**" not in text] == []
+    for name in ("Choose AMI", "Choose Instance Type", "Configure Instance", "Add Storage",
+                 "Add Tags", "Configure Security Group"):  # fmt: skip
+        assert f"Slides: {name}." in text, name
+    assert "0600" not in text
+    assert "slowed down once" not in text
 
 
 # -- what the prose claims ------------------------------------------------------------------
@@ -64,6 +87,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert not lesson.errors
     for exercise in lesson.exercises:
         assert "✗" in lesson.output(exercise.check)
+    lesson.asks_each_step()
     out = {cell.id: lesson.output(lesson.index(cell.id)) for cell in lesson.client.cells}
     # moto accepts what AWS refuses, and answers truthfully when it is asked
     assert re.search(r"\bi-\w+ t9\.enormous", out["typo"])
@@ -73,9 +97,16 @@ def test_what_the_prose_claims_happens(lesson):
     # in the smallest type the broker does not fit, t3.small is the first with room
     left = dict(re.findall(r"(t3\.\w+) +(-?\d+) MiB", out["type"]))
     assert int(left["t3.nano"]) < 0 < int(left["t3.micro"]) < 512 < int(left["t3.small"])
-    assert "*** 600" in out["key"]
+    assert "*** 400" in out["key"]
+    key_file = lesson.value("str(account.key_file('airport'))")
+    assert f"ssh -i '{key_file}'" in out["ssh"]  # the whole path
+    # an instance that is never billed for what it uses beyond its baseline
+    assert lesson.value("request")["CreditSpecification"] == {"CpuCredits": "standard"}
+    assert "unlimited: up to 1.92 USD" in out["type"]
+    # the execution role can fetch the image, and tasks get in to Kafka
+    assert "ecr:BatchGetImage" in out["policies"]
     things = out["cost"]
-    assert things.count("0.000") == 2 + 0  # group and key pair
+    assert things.count("0.000") == 3  # two groups and the key pair
     costs = [float(one) for one in re.findall(r"(?m)^\d .*?(\d\.\d{3}) *$", things)]
     assert sum(cost >= 0.05 for cost in costs) == 3, things
     # addresses
@@ -119,7 +150,8 @@ def test_a_private_key_is_nowhere_in_the_notebook(lesson):
 def test_the_picture_tells_before_during_and_after(lesson):
     picture = "picture.sentence"
     wait_until(lambda: "0.00 USD a day now" in lesson.value(picture), 20)
-    assert "0.97 at the most" in lesson.value(picture)
+    # what the plan says before anything exists is what there is at the most
+    assert f"{plan.total():.2f} at the most" in lesson.value(picture)
     seen = lesson.value("[len(one.things) for one in picture._states]")
     assert seen[0] == seen[-1] == 0
     assert max(seen) > 6
@@ -127,6 +159,30 @@ def test_the_picture_tells_before_during_and_after(lesson):
     assert len(lesson.told) == 3
     assert all("What exists in the account" in sentence for sentence in lesson.told)
     assert "instance" in lesson.told[-1]
+
+
+# -- small steps ----------------------------------------------------------------------------
+
+
+@pytest.mark.shares_a_lab
+def test_one_address_is_let_in_and_a_block_is_more(lesson):
+    assert lesson.takes_step("one-address").passed
+    stub = lesson.client.cells[lesson.steps["one-address"].cell].source
+    told = lesson.takes_step("one-address", stub)
+    assert not told.passed
+    assert "256 addresses" in told.text
+    told = lesson.takes_step("one-address", stub.replace("203.0.113.0/24", "0.0.0.0/0"))
+    assert "everybody" in told.text
+
+
+@pytest.mark.shares_a_lab
+def test_one_secret_may_be_read_and_a_star_is_more(lesson):
+    assert lesson.takes_step("one-secret").passed
+    stub = lesson.client.cells[lesson.steps["one-secret"].cell].source
+    told = lesson.takes_step("one-secret", stub)
+    assert not told.passed
+    assert "tomorrow" in told.text
+    lesson.execute("account.clean_up()")
 
 
 # -- exercise 1 -----------------------------------------------------------------------------
@@ -170,9 +226,9 @@ WRONG_GROUPS = {
         "", BOTH.replace("my_address", "'203.0.113.0/24'"), "/32 is one address"),
     "ssh from elsewhere": ("", BOTH.replace("my_address", "'192.168.0.7/32'"), "as AWS sees it"),
     "Kafka from everywhere": (
-        "", BOTH.replace('vpc["CidrBlock"]', "'0.0.0.0/0'"), "asks nobody for a password"),
+        "", BOTH.replace('vpc["CidrBlock"]', "'0.0.0.0/0'"), "a login and no TLS"),
     "Kafka from IPv6": (
-        "", BOTH + rule(9092, 9092, Ipv6Ranges=[{"CidrIpv6": "::/0"}]), "asks nobody"),
+        "", BOTH + rule(9092, 9092, Ipv6Ranges=[{"CidrIpv6": "::/0"}]), "a login and no TLS"),
     "Kafka from a subnet": (
         "", BOTH.replace('vpc["CidrBlock"]', 'subnet["CidrBlock"]'), "A subnet is too little"),
     "Kafka from all private networks": (
@@ -181,6 +237,10 @@ WRONG_GROUPS = {
         "", BOTH + rule(0, 65535, IpRanges=[{"CidrIp": "172.31.0.0/16"}]), "name each port"),
     "the listener outside": (
         "", BOTH + rule(9094, 9094, IpRanges=[{"CidrIp": "203.0.113.25/32"}]), "neither TLS nor"),
+    "Kafka by UDP": (
+        "", BOTH + "\nec2.authorize_security_group_ingress(GroupId=open_group, IpPermissions=[{"
+        "'IpProtocol': 'udp', 'FromPort': 9092, 'ToPort': 9092,"
+        " 'IpRanges': [{'CidrIp': '172.31.0.0/16'}]}])", "UDP is another protocol"),
     "one more port": (
         "", BOTH + rule(80, 80, IpRanges=[{"CidrIp": "203.0.113.25/32"}]), "Which service is that"),
     "no Kafka": ("", "let_in(open_group, 22, my_address)", "describe_vpcs"),
@@ -223,7 +283,7 @@ def test_two_halves_of_the_vpc_are_the_vpc(again):
 def again(lesson):
     """The lesson after its end, put back to where the exercises are: everything is there again."""
     cells = ("group", "rule", "key", "launch", "look", "log-and-secret", "roles", "register")
-    for cell in (*cells[:5], "start-again", *cells[5:]):
+    for cell in (*cells[:5], "start-again", *cells[5:], "service"):
         lesson.again(lesson.index(cell))
     return lesson
 
@@ -241,6 +301,17 @@ ecs.register_task_definition(**mine, tags=ecs_tags);
 POLICY = "iam.put_role_policy(RoleName='airport-execution', PolicyName='board', PolicyDocument="
 
 
+# the role as it was: its narrow policy, and no other
+NARROW = f"""
+for one in iam.list_attached_role_policies(RoleName="airport-execution")["AttachedPolicies"]:
+    iam.detach_role_policy(RoleName="airport-execution", PolicyArn=one["PolicyArn"])
+    iam.delete_policy(PolicyArn=one["PolicyArn"])
+for one in iam.list_role_policies(RoleName="airport-execution")["PolicyNames"]:
+    iam.delete_role_policy(RoleName="airport-execution", PolicyName=one)
+{POLICY}execution)
+"""
+
+
 def task(change: str) -> str:
     return TASK.replace("CHANGE", change)
 
@@ -249,7 +320,31 @@ def address(text: str) -> str:
     return task(f"container['environment'][0]['value'] = {text}")
 
 
+WIDE = "{'Effect': 'Allow', 'Action': 'ssm:*', 'Resource': 'arn:aws:ssm:*:*:parameter/*'}"
 WRONG_TASKS = {
+    "the password in a command": (
+        task("container['command'] = ['board.py', '--password', 'not-a-real-one']"),
+        "in real life change the password"),
+    "a wide policy of its own beside the narrow one": (
+        "iam.put_role_policy(RoleName='airport-execution', PolicyName='more', PolicyDocument="
+        f"json.dumps({{'Version': '2012-10-17', 'Statement': [{WIDE}]}}))" + task(""),
+        "All policies of a role count"),
+    "a managed policy that may all": (
+        "more = iam.create_policy(PolicyName='all', PolicyDocument=json.dumps({'Version':"
+        " '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': '*', 'Resource': '*'}]}))\n"
+        "iam.attach_role_policy(RoleName='airport-execution', PolicyArn=more['Policy']['Arn'])"
+        + task(""), "All policies of a role count"),
+    "the password in another text": (
+        task("container['environment'].append({'name': 'JAAS', 'value':"
+             " 'username=board password=not-a-real-one'})"), "in real life change the password"),
+    "the password in a second container": (
+        task("mine['containerDefinitions'].append({'name': 'two', 'image': 'two', 'memory': 128,"
+             " 'environment': [{'name': 'PASSWORD', 'value': 'another-one'}]})"),
+        "in real life change the password"),
+    "no port": (address("kafka['PrivateIpAddress']"), "no port is taken for granted"),
+    "a role for the secret alone": (
+        task(POLICY + "json.dumps({'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow',"
+             " 'Action': 'ssm:GetParameters', 'Resource': secret}]}))"), "fetches the image"),
     "the name in Compose": (address("'kafka:19092'"), "A task stands outside"),
     "localhost": (address("'localhost:9092'"), "localhost there is the task"),
     "the public address": (
@@ -292,19 +387,32 @@ def test_a_wrong_task_is_told_what_is_wrong(again, wrong):
             "['taskDefinitionArns']:\n    ecs.deregister_task_definition(taskDefinition=one)\n"
             + code
         )
-    again.execute(POLICY + "execution)")
+    again.execute(NARROW)
     again.refuses(2, code, hint, wrong)
+    again.execute(NARROW)
 
 
 @pytest.mark.shares_a_lab
 def test_the_solution_is_told_where_kafka_is(again):
-    again.execute(POLICY + "execution)")
+    again.execute(NARROW)
     again.accepts_its_solution(2)
 
 
 @pytest.mark.shares_a_lab
+def test_the_same_narrow_rights_as_a_managed_policy_are_right(again):
+    again.execute(NARROW)
+    again.execute(
+        "own = iam.create_policy(PolicyName='board', PolicyDocument=execution)['Policy']['Arn']\n"
+        "iam.delete_role_policy(RoleName='airport-execution', PolicyName='board')\n"
+        "iam.attach_role_policy(RoleName='airport-execution', PolicyArn=own)"
+    )
+    again.accepts(2, task(""))
+    again.execute(NARROW)
+
+
+@pytest.mark.shares_a_lab
 def test_another_right_task_by_name_with_more_memory(again):
-    again.execute(POLICY + "execution)")
+    again.execute(NARROW)
     other = "container['secrets'][0]['valueFrom'] = password; mine['memory'] = '1024'"
     private = "ec2.describe_instances(InstanceIds=[instance])['Reservations'][0]['Instances'][0]"
     again.accepts(
@@ -318,7 +426,13 @@ def test_another_right_task_by_name_with_more_memory(again):
 # -- exercise 3 -----------------------------------------------------------------------------
 
 ALL = "old_ec2.describe_volumes()['Volumes']"
+FORGOTTEN = f"[v['VolumeId'] for v in {ALL} if not v.get('Tags')]"
 WRONG_ENDS = {
+    "attached to a neighbour's instance": (
+        "tower = next(i['InstanceId'] for r in old_ec2.describe_instances()['Reservations'] for i"
+        " in r['Instances'] if i['State']['Name'] == 'running' and any(t['Value'] == 'tower' for t"
+        f" in i.get('Tags', ())))\n[old_ec2.attach_volume(VolumeId=v, InstanceId=tower,"
+        f" Device='/dev/sdf') for v in {FORGOTTEN}]", "Who pays for it"),
     "only looked": ("old.things(everybody=True)", "Look at all"),
     "only tagged": (
         f"old_ec2.create_tags(Resources=[v['VolumeId'] for v in {ALL} if not v.get('Tags')],"
@@ -352,9 +466,77 @@ def test_the_solution_finds_what_was_forgotten(again):
 
 
 @pytest.mark.shares_a_lab
+def test_after_a_disk_was_tagged_or_attached_practice_puts_everything_back(again):
+    """A disk with somebody's tag was never removed, so that the solution was refused for ever."""
+    tagged = f"old_ec2.create_tags(Resources={FORGOTTEN}, Tags=[{{'Key': 'Name', 'Value': 'me'}}])"
+    again.refuses(3, leftovers(again, tagged), "it deletes nothing")
+    again.execute(leftovers(again, "pass"))
+    again.accepts_its_solution(3)
+    again.refuses(3, leftovers(again, WRONG_ENDS["attached to a neighbour's instance"][0]), "pays")
+    again.execute(leftovers(again, "pass"))
+    again.accepts_its_solution(3)
+
+
+@pytest.mark.shares_a_lab
+def test_a_snapshot_may_be_kept_and_its_price_is_told(again):
+    kept = f"[old_ec2.create_snapshot(VolumeId=v) for v in {FORGOTTEN}]\n"
+    again.execute(leftovers(again, "pass"))
+    again.accepts(3, kept + again.solution(3))
+    assert "Snapshots are left (1)" in again.output(again.exercises[2].check)
+    assert "snapshot" in again.value("set(old.things()['kind'])")
+
+
+@pytest.mark.shares_a_lab
 def test_tagged_and_then_cleaned_up_is_right_as_well(again):
     code, _ = WRONG_ENDS["only tagged"]
     again.accepts(3, leftovers(again, f"{code}\nold.clean_up()"))
+
+
+# -- judged without an account --------------------------------------------------------------
+
+SECRET = "arn:aws:ssm:us-east-1:1:parameter/airport/board/password"
+IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/board:1"
+
+
+def told(*, extra: tuple = (), open_to: tuple = ("172.31.0.0/16",), **changes) -> Told:
+    """Return what an account would tell of a right task, with changes to its container."""
+    from lab_env.aws import files
+
+    places = {"region": "us-east-1", "account": "1", "log_group": "/airport/board"}
+    task = files.task_definition(
+        bootstrap="172.31.0.4:9092", topic="t", group="g", image=IMAGE, secret=SECRET,
+        execution_role="e", task_role="t", log_group="/airport/board", region="us-east-1",
+    )  # fmt: skip
+    task["containerDefinitions"][0] |= changes
+    rights = (*spelled(files.policy("execution", secret=SECRET, **places)), *extra)
+    kafka = {"PrivateIpAddress": "172.31.0.4", "PublicIpAddress": "1.2.3.4"}
+    parameter = {"ARN": SECRET, "Name": "/airport/board/password", "Value": "not-a-real-one"}
+    return Told(task, kafka, open_to, ("172.31.0.0/16",), parameter, rights)
+
+
+def judged(evidence: Told):
+    return judge_task(evidence, {"family": "f", "revision": 1, "secret": "s"})
+
+
+@pytest.mark.fast
+def test_a_task_is_judged_by_what_was_gathered():
+    assert judged(told())
+    assert judged(told(open_to=("sg-1",)))  # a group may be the tasks' own
+    assert judged(told(open_to=("0.0.0.0/0",)))
+    for nobody in ((), ("203.0.113.25/32",)):
+        assert "patience" in judged(told(open_to=nobody)).hint
+    hidden = {"entryPoint": ["sh", "-c", "run bm90LWEtcmVhbC1vbmU="]}  # in base 64
+    for way in (hidden, {"dockerLabels": {"login": "not-a-real-one"}}):
+        assert "in the open" in judged(told(**way)).found
+
+
+@pytest.mark.fast
+def test_what_is_left_is_judged_by_disks_of_any_name():
+    kept = frozenset({"tower", "tower-archive"})
+    assert judge_left(Left(kept, "running", (), 0))
+    assert judge_left(Left(kept, "running", (), 2))
+    assert not judge_left(Left(kept, "running", ({"Size": 100, "Attachments": [{}]},), 0))
+    assert not judge_left(Left(kept, "stopped", (), 0))
 
 
 # -- what the lesson has to bear ------------------------------------------------------------
@@ -365,7 +547,7 @@ def test_tagged_and_then_cleaned_up_is_right_as_well(again):
 @pytest.mark.timeout(300)
 def test_experiments_can_be_run_again(again):
     cells = "typo type network configuration storage tags group rule key launch look stop"
-    for cell in f"{cells} start-again log-and-secret roles definition register service".split():
+    for cell in f"{cells} start-again log-and-secret roles register service".split():
         again.again(again.index(cell))
     assert not again.errors
     for cell in ("clean-up", "clean-up-again", "before-end", "practice"):

@@ -115,6 +115,7 @@ DELETE: dict[str, Callable[[Client, Thing], object]] = {
     "instance": lambda c, t: c("ec2").terminate_instances(InstanceIds=[t.id]),
     "elastic address": _address,
     "volume": lambda c, t: c("ec2").delete_volume(VolumeId=t.id),
+    "snapshot": lambda c, t: c("ec2").delete_snapshot(SnapshotId=t.id),
     "security group": lambda c, t: c("ec2").delete_security_group(GroupId=t.id),
     "key pair": lambda c, t: c("ec2").delete_key_pair(KeyName=t.name),
     "log group": lambda c, t: c("logs").delete_log_group(logGroupName=t.id),

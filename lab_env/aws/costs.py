@@ -30,7 +30,11 @@ INSTANCES = {
     "t3.large": Instance(0.0832, 8, 2),
     "m5.large": Instance(0.096, 8, 2),
 }
+# of each processor of a type that saves credits, what it may use on average without any
+BASELINES = {"t3.nano": 0.05, "t3.micro": 0.1, "t3.small": 0.2, "t3.medium": 0.2, "t3.large": 0.3}
+CREDITS_AN_HOUR = 0.05  # of a processor beyond that, in the mode "unlimited"; Linux, T3
 DISK_GIB_A_MONTH = 0.08  # gp3
+SNAPSHOT_GIB_A_MONTH = 0.05  # standard tier, of what is written
 PUBLIC_ADDRESS_AN_HOUR = 0.005  # IPv4, used or not, since February 2024
 NAT_GATEWAY_AN_HOUR = 0.045  # and as much again for each GB
 FARGATE_PROCESSOR_AN_HOUR, FARGATE_GIB_AN_HOUR = 0.04048, 0.004445  # Linux, x86
@@ -43,9 +47,24 @@ def instance(kind: str) -> float:
     return INSTANCES[kind].usd_an_hour * HOURS if kind in INSTANCES else 0.0
 
 
+def credits(kind: str) -> float:
+    """Return what a type can cost beyond its price, USD a day: at work all day, "unlimited".
+
+    0 for a type without credits; and in the mode "standard", which slows it down, for each.
+    """
+    if kind not in BASELINES:
+        return 0.0
+    return INSTANCES[kind].processors * (1 - BASELINES[kind]) * CREDITS_AN_HOUR * HOURS
+
+
 def disk(gib: float) -> float:
     """Return what a gp3 volume costs, USD a day, attached or not."""
     return gib * DISK_GIB_A_MONTH / DAYS
+
+
+def snapshot(gib: float) -> float:
+    """Return what a snapshot of a full disk costs, USD a day."""
+    return gib * SNAPSHOT_GIB_A_MONTH / DAYS
 
 
 def public_address() -> float:

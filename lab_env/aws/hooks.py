@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lab_env.aws import errors, plan
 from lab_env.aws.errors import AccountError
+from lab_env.aws.inventory import interface_of
 from lab_env.ground.secrets import Secret
 
 LOOKING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate")
@@ -74,6 +75,7 @@ def _ids(operation: str, params: dict, answer: dict) -> list[tuple[str, str]]:
     get = answer.get
     named = {
         "CreateVolume": ("volume", get("VolumeId")),
+        "CreateSnapshot": ("snapshot", get("SnapshotId")),
         "CreateSecurityGroup": ("security group", get("GroupId")),
         "CreateKeyPair": ("key pair", get("KeyPairId")),
         "ImportKeyPair": ("key pair", get("KeyPairId")),
@@ -91,7 +93,11 @@ def _ids(operation: str, params: dict, answer: dict) -> list[tuple[str, str]]:
     if operation == "RunInstances":
         return [("instance", one["InstanceId"]) for one in get("Instances", ())]
     if operation == "RunTask":
-        return [("task", one["taskArn"]) for one in get("tasks", ())]
+        tasks = get("tasks", ())
+        network = params.get("networkConfiguration", {}).get("awsvpcConfiguration", {})
+        asked = tasks if network.get("assignPublicIp") == "ENABLED" else ()
+        addresses = [("public address", interface) for t in asked if (interface := interface_of(t))]
+        return [*(("task", one["taskArn"]) for one in tasks), *addresses]
     kind, id = named.get(operation, ("", None))
     return [(kind, id)] if id else []
 

@@ -38,7 +38,8 @@ def things(client: Client, owner: str, noted: set[str]) -> list[Thing]:
     """Return what exists, in the order in which it is deleted.
 
     Of log groups and task definitions the tags are asked for only if their names begin with
-    `PREFIX`, or if they were created here.
+    `PREFIX`, or if they were created here; of snapshots only those are asked for that bear `TAG`,
+    or were created here: an emulator has a thousand of Amazon's.
 
     Args:
         client: returns the client of a service by its name.
@@ -57,6 +58,7 @@ def things(client: Client, owner: str, noted: set[str]) -> list[Thing]:
             *look.instances(),
             *look.addresses(),
             *look.volumes(),
+            *look.snapshots(),
             *look.groups(),
             *look.key_pairs(),
             *look.log_groups(),
@@ -132,6 +134,19 @@ class _Look:
             name = tags.get("Name", f"{one['Size']} GiB")
             yield Thing("volume", id, name, one["State"], mine, costs.disk(one["Size"]), of)
 
+    def snapshots(self) -> Iterator[Thing]:
+        ec2, found = self.client("ec2"), {}
+        created = sorted(id for id in self.noted if id.startswith("snap-"))
+        for name, values in (("tag-key", [TAG]), ("snapshot-id", created)):
+            if values:
+                some = [{"Name": name, "Values": values}]
+                for one in pages(ec2, "describe_snapshots", "Snapshots", Filters=some):
+                    found[one["SnapshotId"]] = one
+        for id, one in found.items():
+            tags, gib = tags_of(one.get("Tags")), one["VolumeSize"]
+            name, mine = tags.get("Name", f"{gib} GiB"), self.mine(id, tags)
+            yield Thing("snapshot", id, name, one["State"], mine, costs.snapshot(gib))
+
     def groups(self) -> Iterator[Thing]:
         for one in pages(self.client("ec2"), "describe_security_groups", "SecurityGroups"):
             if one["GroupName"] != "default":  # each network has one that cannot be deleted
@@ -177,7 +192,8 @@ class _Look:
             for some in _some(found):
                 answer = ecs.describe_tasks(cluster=arn, tasks=some, include=["TAGS"])
                 for one in answer["tasks"]:
-                    yield self._task(one, arn)
+                    yield (task := self._task(one, arn))
+                    yield from self._address_of(one, task)
 
     def _task(self, one: dict, cluster: str) -> Thing:
         name = one.get("group", one["taskArn"]).rpartition(":")[2]
@@ -188,6 +204,21 @@ class _Look:
         cost = costs.task(int(size.get("cpu") or 0), int(size.get("memory") or 0))
         mine = self.mine(one["taskArn"], tags_of(one.get("tags")))
         return Thing("task", one["taskArn"], name, one["lastStatus"], mine, cost, cluster)
+
+    def _address_of(self, one: dict, task: Thing) -> Iterator[Thing]:
+        """Return the public address of a task, which its network interface has."""
+        if not (interface := interface_of(one)):
+            return
+        filters = [{"Name": "network-interface-id", "Values": [interface]}]
+        told = self.client("ec2").describe_network_interfaces(Filters=filters)
+        found = [i.get("Association", {}).get("PublicIp") for i in told["NetworkInterfaces"]]
+        address = next(filter(None, found), None)
+        if address is None and interface in self.noted:
+            address = interface  # an emulator assigns none, however it is asked to
+        if address is not None:
+            part = "part" if task.mine else ""
+            cost = costs.public_address()
+            yield Thing("public address", address, address, "in use", part, cost, task.id)
 
     def definitions(self) -> Iterator[Thing]:
         ecs = self.client("ecs")
@@ -231,6 +262,15 @@ class _Look:
             name = one["RoleName"]
             tags = tags_of(iam.list_role_tags(RoleName=name)["Tags"])
             yield Thing("role", name, name, "", self.mine(name, tags))
+
+
+def interface_of(task: dict) -> str | None:
+    """Return the id of the network interface that a task of ECS has, or None."""
+    for one in task.get("attachments", ()):
+        for detail in one.get("details", ()):
+            if detail["name"] == "networkInterfaceId":
+                return detail["value"]
+    return None
 
 
 def tags_of(tags: Iterable[dict] | None) -> dict[str, str]:

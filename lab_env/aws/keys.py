@@ -7,7 +7,9 @@ from pathlib import Path
 from lab_env.aws.errors import AccountError
 from lab_env.ground.secrets import plain
 
-MODE = 0o600  # ssh refuses a key that others can read
+# as AWS tells everybody to: ssh refuses a key that others can read. On Windows a file that nobody
+# may write cannot be deleted either
+MODE = 0o400 if os.name == "posix" else 0o600
 
 
 def path_of(folder: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from lab_env.aws import costs
 from lab_env.messages import say
 
 INSTANCE, DISK_GIB = "t3.small", 20
+CREDITS = "standard"  # slowed down beyond its baseline, and never billed for it
 TASK_UNITS, TASK_MIB = 256, 512
 # what the lesson creates; any other call that creates something is not made on a real account
 CREATES = frozenset(
@@ -40,6 +41,7 @@ def items() -> list[Item]:
     """Return what the lesson creates, with what it costs while it exists."""
     return [
         Item(say("aws.plan_instance", kind=INSTANCE), costs.instance(INSTANCE)),
+        Item(say("aws.plan_credits", mode=CREDITS), 0.0),
         Item(say("aws.plan_disk", gib=DISK_GIB), costs.disk(DISK_GIB)),
         # the instance has one, and the task has one
         Item(say("aws.plan_addresses"), 2 * costs.public_address()),
@@ -76,5 +78,6 @@ def allows(operation: str, params: dict) -> bool:
     if operation == "RunInstances":
         kind, count = params.get("InstanceType", ""), params.get("MaxCount", 1)
         cheap = 0 < costs.instance(kind) <= costs.instance(INSTANCE)
-        return cheap and count == 1
+        mode = (params.get("CreditSpecification") or {}).get("CpuCredits")
+        return cheap and count == 1 and (mode == CREDITS or not costs.credits(kind))
     return operation in CREATES

@@ -48,8 +48,14 @@ def _remove(ec2) -> None:
     told = {"Filters": [{"Name": f"tag:{TAG}", "Values": [NEIGHBOUR]}]}
     if ids := [one["InstanceId"] for one in instances(ec2, **told)]:
         ec2.terminate_instances(InstanceIds=ids)
+    # the forgotten disk is known by its size alone: a student may have tagged or attached it
+    size = [{"Name": "volume-size", "Values": [str(FORGOTTEN_GIB)]}]
+    for one in ec2.describe_snapshots(Filters=size)["Snapshots"]:
+        ec2.delete_snapshot(SnapshotId=one["SnapshotId"])
     for one in ec2.describe_volumes()["Volumes"]:
-        tagged = tags_of(one.get("Tags"))
-        forgotten = not tagged and one["Size"] == FORGOTTEN_GIB
-        if (forgotten or tagged.get(TAG) == NEIGHBOUR) and not one.get("Attachments"):
-            ec2.delete_volume(VolumeId=one["VolumeId"])
+        forgotten = one["Size"] == FORGOTTEN_GIB
+        if not forgotten and tags_of(one.get("Tags")).get(TAG) != NEIGHBOUR:
+            continue
+        for at in one.get("Attachments", ()):
+            ec2.detach_volume(VolumeId=one["VolumeId"], InstanceId=at["InstanceId"])
+        ec2.delete_volume(VolumeId=one["VolumeId"])

@@ -1,25 +1,28 @@
 """Checks of lesson 14: who gets in, what a task is told, and what a clean-up has forgotten."""
 
-import fnmatch
+import base64
 import ipaddress
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab_env.aws import costs, inventory
 from lab_env.aws.errors import told
 from lab_env.aws.practice_account import FORGOTTEN_GIB, KEPT
 from lab_env.checks.result import Result, graded, misused, not_yet, passed
+from lab_env.checks.rights import Need, Statement, denied, lacking, statements, too_much
 from lab_env.messages import say
 
 if TYPE_CHECKING:
     from lab_env.aws import Account
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SSH, KAFKA, OUTSIDE = 22, 9092, 9094
 WORLD = ("0.0.0.0/0", "::/0")
 HERE = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0")
+LEAST_SECRET = 6  # characters; a shorter value is found in many a text by chance
 # what Fargate has of memory (MiB) for each size of processor (units); from the page of
 # "Amazon ECS task size" (docs.aws.amazon.com, Fargate task definition parameters)
-TOKEN = "ecr:GetAuthorizationToken"  # an action that knows no resource but "*"
 FARGATE = {
     256: (512, 1024, 2048),
     512: tuple(range(1024, 4097, 1024)),
@@ -49,6 +52,12 @@ class _Rule(NamedTuple):
         """The port, if it is exactly one of TCP."""
         one = self.protocol in ("tcp", "6") and self.low == self.high
         return self.low if one else None
+
+    def lets_in(self, port: int) -> bool:
+        """Return whether it opens a port of TCP, among others or alone."""
+        if self.protocol == "-1":
+            return True
+        return self.protocol in ("tcp", "6") and self.low <= port <= self.high
 
     @property
     def ports(self) -> str:
@@ -109,6 +118,8 @@ def _too_wide(rules: list[_Rule], networks: list[str], found: dict) -> Result | 
             return _wrong("group_kafka_world", **told)
         if rule.only == OUTSIDE:
             return _wrong("group_outside", **told)
+        if rule.low == rule.high and rule.protocol in ("udp", "17"):
+            return _wrong("group_udp", **told)
         if rule.only is None:
             return _wrong("group_range", **told)
         if rule.only not in (SSH, KAFKA):
@@ -116,7 +127,7 @@ def _too_wide(rules: list[_Rule], networks: list[str], found: dict) -> Result | 
     return None
 
 
-def _network(source: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def _network(source: str) -> Network | None:
     try:
         return ipaddress.ip_network(source, strict=False)
     except ValueError:
@@ -159,6 +170,28 @@ def _wrong_kafka(rules: list[_Rule], networks: list[str], found: dict) -> Result
 # -- exercise 2 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an account knows of a task, of its role, its secret and the instance with Kafka.
+
+    Attributes:
+        task: the newest revision of the task definition, as AWS tells it.
+        kafka: the instance, as AWS tells it.
+        open_to: networks that its security groups let in to Kafka's port; and groups, by id.
+        vpc: networks of the instance's VPC.
+        parameter: Name, ARN and Value of the secret.
+        rights: the statements of all policies of the execution role, of its own and attached ones;
+            None if there is no such role.
+    """
+
+    task: dict
+    kafka: dict
+    open_to: tuple[str, ...]
+    vpc: tuple[str, ...]
+    parameter: dict
+    rights: tuple[Statement, ...] | None
+
+
 @graded
 def task_is_told(account: "Account", family: str, instance: str, secret: str) -> Result:
     """Check that a task definition knows the broker, and gets its secret without showing it.
@@ -174,28 +207,47 @@ def task_is_told(account: "Account", family: str, instance: str, secret: str) ->
         kafka = _instance(account, instance)
         if kafka is None:
             return _wrong("task_no_instance", instance=instance, **found)
-        ecs = account.client("ecs")
-        known = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
-        arns = [a for a in known["taskDefinitionArns"] if f"/{family}:" in a]
-        if not arns:
+        task = _task(account, family)
+        if task is None:
             return _wrong("task_missing", **found)
-        newest = max(arns, key=lambda arn: int(arn.rpartition(":")[2]))
-        task = ecs.describe_task_definition(taskDefinition=newest)["taskDefinition"]
-        parameter = _parameter(account, secret)
-        rights = _rights(account, task.get("executionRoleArn", ""))
-    found["revision"] = task["revision"]
-    container = task["containerDefinitions"][0]
+        ec2 = account.client("ec2")
+        ids = [one["GroupId"] for one in kafka.get("SecurityGroups", ())]
+        groups = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"] if ids else []
+        (vpc,) = ec2.describe_vpcs(VpcIds=[kafka["VpcId"]])["Vpcs"]
+        networks = [one["CidrBlock"] for one in vpc.get("CidrBlockAssociationSet", ())]
+        rules = [rule for one in groups for way in one["IpPermissions"] for rule in _rules(way)]
+        everything = Told(
+            task,
+            kafka,
+            tuple(rule.source for rule in rules if rule.lets_in(KAFKA)),
+            tuple(networks or [vpc["CidrBlock"]]),
+            account.client("ssm").get_parameter(Name=secret, WithDecryption=True)["Parameter"],
+            statements(account.client("iam"), task.get("executionRoleArn", "")),
+        )
+    return judge_task(everything, found | {"revision": task["revision"]})
+
+
+def judge_task(told: Told, found: dict) -> Result:
+    """Say what is wrong with a task, or that it is told what it needs.
+
+    Args:
+        told: what was gathered.
+        found: family, revision and secret, for the sentences.
+    """
+    container = told.task["containerDefinitions"][0]
     plain = {one["name"]: one["value"] for one in container.get("environment", ())}
     hidden = {one["name"]: one["valueFrom"] for one in container.get("secrets", ())}
+    place = plain.get("BOOTSTRAP")
     for wrong in (
-        _wrong_address(plain.get("BOOTSTRAP"), kafka, found),
-        _wrong_secret(plain, hidden, parameter, found),
-        _wrong_role(rights, parameter, found),
-        _wrong_shape(task, found),
+        _wrong_address(place, told.kafka, found),
+        _wrong_secret(told.task, hidden, told.parameter, found),
+        _wrong_role(told, found),
+        _wrong_shape(told.task, found),
+        _wrong_way(told, found),
     ):
         if wrong is not None:
             return wrong
-    return passed("aws_ec2_and_ecs.task", address=plain["BOOTSTRAP"], **found)
+    return passed("aws_ec2_and_ecs.task", address=place, **found)
 
 
 def _instance(account: "Account", name: str) -> dict | None:
@@ -203,40 +255,30 @@ def _instance(account: "Account", name: str) -> dict | None:
     return next(inventory.instances(account.client("ec2"), Filters=named), None)
 
 
-def _parameter(account: "Account", name: str) -> dict:
-    """Return a parameter: its ARN and its name; its value is asked for to recognise it alone."""
-    ssm = account.client("ssm")
-    return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
-
-
-def _rights(account: "Account", arn: str) -> list[dict] | None:
-    """Return the statements of a role's own policies; None if there is no such role."""
-    from botocore.exceptions import ClientError
-
-    iam, name = account.client("iam"), arn.rpartition("/")[2]
-    if not name:
+def _task(account: "Account", family: str) -> dict | None:
+    """Return the newest revision of a task definition."""
+    ecs = account.client("ecs")
+    known = ecs.list_task_definitions(familyPrefix=family, status="ACTIVE", sort="DESC")
+    arns = [a for a in known["taskDefinitionArns"] if f"/{family}:" in a]
+    if not arns:
         return None
-    try:
-        names = iam.list_role_policies(RoleName=name)["PolicyNames"]
-        documents = [
-            iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in names
-        ]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return None
-        raise
-    documents = [json.loads(one) if isinstance(one, str) else one for one in documents]
-    return [statement for one in documents for statement in _listed(one["Statement"])]
-
-
-def _listed(one: object) -> list:
-    return one if isinstance(one, list) else [one]
+    newest = max(arns, key=lambda arn: int(arn.rpartition(":")[2]))
+    return ecs.describe_task_definition(taskDefinition=newest)["taskDefinition"]
 
 
 def _wrong_address(place: str | None, kafka: dict, found: dict) -> Result | None:
     if not place:
         return _wrong("task_untold", **found)
-    host, _, port = place.rpartition(":")
+    # a client may be told several brokers, and tries one after the other
+    for one in place.split(","):
+        if (wrong := _wrong_broker(one.strip(), kafka, found)) is not None:
+            return wrong
+    return None
+
+
+def _wrong_broker(place: str, kafka: dict, found: dict) -> Result | None:
+    host, colon, port = place.rpartition(":")
+    host = host if colon else place
     told = {"place": place, "private": kafka["PrivateIpAddress"], **found}
     if host in HERE:
         return _wrong("task_localhost", **told)
@@ -246,42 +288,89 @@ def _wrong_address(place: str | None, kafka: dict, found: dict) -> Result | None
         return _wrong("task_public", **told)
     if host not in (kafka["PrivateIpAddress"], kafka.get("PrivateDnsName")):
         return _wrong("task_elsewhere", **told)
+    if not colon:
+        return _wrong("task_no_port", **told)
     if port != str(KAFKA):
         return _wrong("task_port", port=port, **told)
     return None
 
 
-def _wrong_secret(plain: dict, hidden: dict, parameter: dict, found: dict) -> Result | None:
-    if "PASSWORD" in plain or parameter["Value"] in plain.values():
-        return _wrong("task_plain", **found)
+def _wrong_secret(task: dict, hidden: dict, parameter: dict, found: dict) -> Result | None:
     place = hidden.get("PASSWORD")
+    if place is not None and _shows(place, parameter["Value"]):
+        return _wrong("task_value", **found)
+    for way, text in _texts(task):
+        if way.endswith("environment.PASSWORD") or _shows(text, parameter["Value"]):
+            return _wrong("task_plain", way=way, **found)
     if place is None:
         return _wrong("task_no_secret", **found)
-    if parameter["Value"] and parameter["Value"] in place:
-        return _wrong("task_value", **found)
     if place not in (parameter["ARN"], parameter["Name"]):
         return _wrong("task_other_secret", place=place, arn=parameter["ARN"], **found)
     return None
 
 
-def _wrong_role(rights: list[dict] | None, parameter: dict, found: dict) -> Result | None:
-    if rights is None:
-        return _wrong("task_no_role", **found)
-    wide = [
-        one
-        for one in rights
-        if one.get("Effect") == "Allow"
-        and ("*" in _listed(one.get("Action", ())) or "*" in _listed(one.get("Resource", ())))
-        and _listed(one.get("Action", ())) != [TOKEN]
+def _shows(text: str, value: str) -> bool:
+    """Return whether a text holds a secret's value, as it is or encoded in base 64."""
+    if len(value) < LEAST_SECRET:
+        return bool(value) and text == value
+    # of a value in the middle of a longer text, the letters depend on where it begins
+    encoded = [base64.b64encode(b" " * n + value.encode()).decode()[4:-4] for n in range(3)]
+    return value in text or (len(value) >= 2 * LEAST_SECRET and any(e in text for e in encoded))
+
+
+def _texts(part: object, way: str = "") -> Iterator[tuple[str, str]]:
+    """Find every text at any depth, with the way to it; a named one by its name."""
+    if isinstance(part, str):
+        yield way, part
+    elif isinstance(part, dict):
+        if "name" in part and "value" in part:
+            yield f"{way}.{part['name']}".removeprefix("."), str(part["value"])
+            return
+        for key, value in part.items():
+            yield from _texts(value, f"{way}.{key}".removeprefix("."))
+    elif isinstance(part, list | tuple):
+        for one in part:
+            yield from _texts(one, way)
+
+
+def _needs(task: dict, parameter: dict) -> list[Need]:
+    """Return what the execution role needs: the image, the log, and the one secret."""
+    _, partition, _, region, number, _ = parameter["ARN"].split(":", 5)
+    at = f"arn:{partition}:{{}}:{region}:{number}:"
+    needs = [
+        Need("task_role_secret", "ssm:GetParameters", (parameter["ARN"],)),
+        Need("", "ssm:GetParameter", (parameter["ARN"],)),
+        Need("task_role_image", "ecr:GetAuthorizationToken", ("*",)),
     ]
-    if wide:
-        return _wrong("task_wide_role", **found)
-    for one in rights:
-        may = any(fnmatch.fnmatch("ssm:GetParameters", a) for a in _listed(one.get("Action", ())))
-        this = any(fnmatch.fnmatch(parameter["ARN"], r) for r in _listed(one.get("Resource", ())))
-        if one.get("Effect") == "Allow" and may and this:
-            return None
-    return _wrong("task_weak_role", arn=parameter["ARN"], **found)
+    for container in task["containerDefinitions"]:
+        registry, _, image = container.get("image", "").partition("/")
+        if ".dkr.ecr." in registry:
+            name = image.partition("@")[0].partition(":")[0]
+            here = at.format("ecr") + f"repository/{name}"
+            for action in ("BatchGetImage", "GetDownloadUrlForLayer"):
+                needs.append(Need("task_role_image", f"ecr:{action}", (here,)))
+            needs.append(Need("", "ecr:BatchCheckLayerAvailability", (here,)))
+        options = container.get("logConfiguration", {}).get("options", {})
+        if group := options.get("awslogs-group"):
+            here = at.format("logs") + f"log-group:{group}"
+            places = (f"{here}:*", here)
+            needs.append(Need("task_role_log", "logs:CreateLogStream", places))
+            needs.append(Need("task_role_log", "logs:PutLogEvents", places))
+            if options.get("awslogs-create-group") == "true":
+                needs.append(Need("task_role_log", "logs:CreateLogGroup", places))
+    return needs
+
+
+def _wrong_role(told: Told, found: dict) -> Result | None:
+    if told.rights is None:
+        return _wrong("task_no_role", **found)
+    needs = _needs(told.task, told.parameter)
+    if wide := too_much(told.rights, needs):
+        return _wrong("task_wide_role", action=wide.action, place=wide.place, **found)
+    values = found | {"arn": told.parameter["ARN"]}
+    if need := denied(told.rights, needs) or lacking(told.rights, needs):
+        return _wrong(need.key, action=need.action, **values)
+    return None
 
 
 def _wrong_shape(task: dict, found: dict) -> Result | None:
@@ -295,7 +384,39 @@ def _wrong_shape(task: dict, found: dict) -> Result | None:
     return None
 
 
+def _wrong_way(told: Told, found: dict) -> Result | None:
+    """Say whether the instance lets nobody of its VPC in to Kafka; a group may be the tasks'."""
+    networks = [_network(source) for source in told.open_to]
+    wanted = [ipaddress.ip_network(one) for one in told.vpc]
+    if any(network is None or any(_within(one, network) for one in wanted) for network in networks):
+        return None
+    return _wrong("task_closed", vpc=", ".join(told.vpc), **found)
+
+
+def _within(one: Network, other: Network) -> bool:
+    if isinstance(one, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
+        return one.subnet_of(other)
+    return False
+
+
 # -- exercise 3 -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of the account in which somebody worked last term.
+
+    Attributes:
+        kept: names of the disks that bear one.
+        tower: state of the neighbours' instance.
+        disks: those of the forgotten one's size.
+        snapshots: of such a disk.
+    """
+
+    kept: frozenset[str]
+    tower: str
+    disks: tuple[dict, ...]
+    snapshots: int
 
 
 @graded
@@ -305,6 +426,7 @@ def nothing_forgotten(account: "Account") -> Result:
     Args:
         account: as `aws.practice` returned it.
     """
+    size = [{"Name": "volume-size", "Values": [str(FORGOTTEN_GIB)]}]
     with told():
         ec2 = account.client("ec2")
         running = {
@@ -312,13 +434,28 @@ def nothing_forgotten(account: "Account") -> Result:
             for one in inventory.instances(ec2)
         }
         volumes = ec2.describe_volumes()["Volumes"]
-    kept = {inventory.tags_of(one.get("Tags")).get("Name", "") for one in volumes}
-    if lost := sorted(KEPT - kept):
+        snapshots = ec2.describe_snapshots(Filters=size)["Snapshots"]
+    return judge_left(
+        Left(
+            frozenset(inventory.tags_of(one.get("Tags")).get("Name", "") for one in volumes),
+            running.get("tower", "gone"),
+            tuple(one for one in volumes if one["Size"] == FORGOTTEN_GIB),
+            len(snapshots),
+        )
+    )
+
+
+def judge_left(left: Left) -> Result:
+    """Say what is still there, or gone and should not be; or that all is as it should be."""
+    if lost := sorted(KEPT - left.kept):
         return _wrong("forgotten_neighbour", lost=", ".join(lost))
-    if running.get("tower") != "running":
-        return _wrong("forgotten_instance", state=running.get("tower", "gone"))
-    left = [one for one in volumes if one["Size"] == FORGOTTEN_GIB and not one.get("Attachments")]
-    if not left:
-        return passed("aws_ec2_and_ecs.forgotten")
-    key = "forgotten_tagged" if left[0].get("Tags") else "forgotten_there"
+    if left.tower != "running":
+        return _wrong("forgotten_instance", state=left.tower)
+    snapshot = costs.usd(costs.snapshot(left.snapshots * FORGOTTEN_GIB))
+    if not left.disks:
+        key = "forgotten_kept" if left.snapshots else "forgotten"
+        return passed(f"aws_ec2_and_ecs.{key}", count=left.snapshots, usd=snapshot)
+    (disk, *_) = left.disks
+    key = "forgotten_tagged" if disk.get("Tags") else "forgotten_there"
+    key = "forgotten_attached" if disk.get("Attachments") else key
     return _wrong(key, usd=costs.usd(costs.disk(FORGOTTEN_GIB)))

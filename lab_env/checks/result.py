@@ -17,6 +17,7 @@ from lab_env.messages import say
 KINDS = {  # what fits: by the argument's name, or by its annotation
     "lab": lambda value: hasattr(value, "connection"),
     "account": lambda value: hasattr(value, "client"),
+    "place": lambda value: hasattr(value, "connection") or hasattr(value, "client"),
     "compose": lambda value: hasattr(value, "configuration"),
     "seconds": lambda value: arguments.is_number(value, 0, arguments.A_DAY),
     "work": lambda value: arguments.is_number(value, 0, arguments.A_DAY),

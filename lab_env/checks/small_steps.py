@@ -7,7 +7,7 @@ A step is one change and one look at what the broker says then::
 
 import html
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lab_env.checks import progress
 from lab_env.checks.evidence import settle, start_seconds
@@ -17,7 +17,9 @@ from lab_env.ground.patience import TIMES
 from lab_env.messages import say
 
 if TYPE_CHECKING:
+    from lab_env.aws import Account
     from lab_env.lab import Lab
+    from lab_env.processes.services import Service
 
 ANY = None  # the key of a sentence for all that has none of its own
 STEADY_SECONDS = 4.0  # what has not changed for so long will not change by itself
@@ -41,7 +43,7 @@ class Step(Result):
 
 @graded
 def step(
-    lab: "Lab",
+    place: "Lab | Account",
     name: str,
     found: object,
     wanted: object,
@@ -52,7 +54,7 @@ def step(
     """Judge a small step by what the broker, or the services' reports, say after it.
 
     Args:
-        lab: the lab.
+        place: the lab; in lesson 14, its AWS account.
         name: the lesson's number and the step's name: "03 own-group".
         found: what is there now, or a function that reads it: it is asked until what it returns
             is as wanted, or does not change any more (a service may still be on its way).
@@ -65,8 +67,8 @@ def step(
     known = NAME.fullmatch(name)
     if known is None:
         return not_yet("small_steps.bad_name", got=name)
-    value = _settled(lab, found, wanted, near) if callable(found) else found
-    if error := failure(lab):
+    value = _settled(place, found, wanted, near) if callable(found) else found
+    if error := failure(place):
         return _as_step(not_yet("small_steps.failed", **error))
     told = {"found": word(value), "wanted": word(wanted)}
     if _reached(value, wanted, near):
@@ -76,16 +78,25 @@ def step(
     return Step(False, say("small_steps.found", **told), say("small_steps.wanted", **told), why)
 
 
-def failure(lab: "Lab") -> dict[str, str] | None:
+def failure(lab: "Lab | Account") -> dict[str, str] | None:
     """Return name and error of the newest service, if its function has raised; else None."""
-    services = list(lab.services.values())
+    services = list(_services(lab).values())
     if services and services[-1].state == "failed":
         return {"name": services[-1].name, "error": str(services[-1].error)}
     return None
 
 
-def _settled(lab: "Lab", read: Callable[[], object], wanted: object, near: float) -> object:
-    seconds = start_seconds(lab, STEADY_SECONDS)
+def _services(lab: "Lab | Account") -> "Mapping[str, Service]":
+    """Return the services of a lab; an AWS account, which may stand in its place, has none."""
+    return getattr(lab, "services", {})
+
+
+def _settled(
+    lab: "Lab | Account", read: Callable[[], object], wanted: object, near: float
+) -> object:
+    seconds = STEADY_SECONDS
+    if _services(lab):
+        seconds = start_seconds(cast("Lab", lab), seconds)
 
     def patience(value: object) -> float:
         return HELD_SECONDS if _reached(value, wanted, near) or failure(lab) else seconds
