@@ -37,7 +37,8 @@ CHANGES = (
         "a text, or a rule of the project",
         ("lab_env/messages/**/*", "*.md", "*.toml", "notebooks/for_instructors/*"),
         (
-            "test_messages.py", "test_notebooks.py", "test_misconceptions.py", "test_readme.py",
+            "test_messages.py", "test_notebooks.py", "test_words.py", "test_misconceptions.py",
+            "test_readme.py",
             "test_environment.py", "test_extras.py", "test_sizes.py", "test_layers.py",
         ),
     ),
@@ -53,7 +54,8 @@ CHANGES = (
         "a lesson", ("notebooks/*.ipynb",), ("test_lesson_*.py",), each=True,
     ),
     Change(
-        "a check (`NN` is its lesson)", ("lab_env/checks/*",), ("test_lesson_*.py",),
+        "a check (`NN` is its lesson)", ("lab_env/checks/*",),
+        ("test_lesson_*.py", "test_judging*.py"),
         "--nightly", each=True,
     ),
     Change(
@@ -120,7 +122,7 @@ CHANGES = (
     Change(
         "Spring, or RabbitMQ",
         ("lab_env/spring/*", "lab_env/around/rabbitmq.py", "services/airport/**/*"),
-        ("test_spring.py", "test_rabbitmq.py"),
+        ("test_spring.py", "test_spring_by_itself.py", "test_rabbitmq.py"),
         "--landing",
     ),
     Change(
@@ -135,7 +137,7 @@ CHANGES = (
         ("test_kubernetes.py", "test_lab_kubernetes.py", "test_control_plane.py"),
         "--landing",
     ),
-    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py",), "--landing"),
+    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py", "test_rights.py"), "--landing"),
     Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py", "test_slow.py")),
 )  # fmt: skip
 

@@ -53,6 +53,11 @@ def test_ruff_has_nothing_to_say_about_the_lessons():
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
+def test_a_lesson_has_small_steps(path):
+    assert len(lessons.steps(lessons.load(path))) in (2, 3)
+
+
 # -- a lesson that keeps every rule, and what breaks each --------------------------------------
 
 OPENING = """\

@@ -171,7 +171,7 @@ def _wrong_kafka(rules: list[_Rule], networks: list[str], found: dict) -> Result
 
 
 @dataclass(frozen=True)
-class Told:
+class TaskEvidence:
     """What an account knows of a task, of its role, its secret and the instance with Kafka.
 
     Attributes:
@@ -216,7 +216,7 @@ def task_is_told(account: "Account", family: str, instance: str, secret: str) ->
         (vpc,) = ec2.describe_vpcs(VpcIds=[kafka["VpcId"]])["Vpcs"]
         networks = [one["CidrBlock"] for one in vpc.get("CidrBlockAssociationSet", ())]
         rules = [rule for one in groups for way in one["IpPermissions"] for rule in _rules(way)]
-        everything = Told(
+        everything = TaskEvidence(
             task,
             kafka,
             tuple(rule.source for rule in rules if rule.lets_in(KAFKA)),
@@ -227,7 +227,7 @@ def task_is_told(account: "Account", family: str, instance: str, secret: str) ->
     return judge_task(everything, found | {"revision": task["revision"]})
 
 
-def judge_task(told: Told, found: dict) -> Result:
+def judge_task(told: TaskEvidence, found: dict) -> Result:
     """Say what is wrong with a task, or that it is told what it needs.
 
     Args:
@@ -361,7 +361,7 @@ def _needs(task: dict, parameter: dict) -> list[Need]:
     return needs
 
 
-def _wrong_role(told: Told, found: dict) -> Result | None:
+def _wrong_role(told: TaskEvidence, found: dict) -> Result | None:
     if told.rights is None:
         return _wrong("task_no_role", **found)
     needs = _needs(told.task, told.parameter)
@@ -384,7 +384,7 @@ def _wrong_shape(task: dict, found: dict) -> Result | None:
     return None
 
 
-def _wrong_way(told: Told, found: dict) -> Result | None:
+def _wrong_way(told: TaskEvidence, found: dict) -> Result | None:
     """Say whether the instance lets nobody of its VPC in to Kafka; a group may be the tasks'."""
     networks = [_network(source) for source in told.open_to]
     wanted = [ipaddress.ip_network(one) for one in told.vpc]

@@ -30,7 +30,7 @@ MARK = "checked-by"
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentRecords:
     """What lies in the topic of an exercise.
 
     Attributes:
@@ -50,7 +50,7 @@ def three_flights(lab: "Lab", topic: str) -> Result:
     return judge_three(_sent(lab, topic, 3))
 
 
-def judge_three(sent: Sent) -> Result:
+def judge_three(sent: SentRecords) -> Result:
     """Return the answer to what lies in the topic of exercise 1."""
     records, topic = sent.records, sent.topic
     if not records and sent.failed:
@@ -104,7 +104,7 @@ def passed_on(lab: "Lab", source: str, target: str) -> Result:
     return passed("start_here.passed_on", **values)
 
 
-def _sent(lab: "Lab", topic: str, wanted: int) -> Sent:
+def _sent(lab: "Lab", topic: str, wanted: int) -> SentRecords:
     """Return what lies in a topic, when the services that may still send to it have done so."""
     if attempts.users(lab, topic):
 
@@ -116,7 +116,7 @@ def _sent(lab: "Lab", topic: str, wanted: int) -> Sent:
             patience,
             most=SECONDS,
         )
-    return Sent(topic, _records(lab, topic), attempts.failed(lab, 0.0, topic))
+    return SentRecords(topic, _records(lab, topic), attempts.failed(lab, 0.0, topic))
 
 
 @cache

@@ -143,7 +143,7 @@ class SeenLab(Lab):
 
     def watch(self, *topics: str, groups: Any = ()) -> Any:
         """Say that a check looks back: who comes when all is over has not seen what went before."""
-        raise CannotSee("lab.watch")
+        raise CannotSee("watch")
 
 
 class SeenCluster:
