@@ -137,7 +137,9 @@ CHANGES = (
         ("test_kubernetes.py", "test_lab_kubernetes.py", "test_control_plane.py"),
         "--landing",
     ),
-    Change("AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py", "test_rights.py"), "--landing"),
+    Change(
+        "AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py", "test_rights.py"), "--landing"
+    ),
     Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py", "test_slow.py")),
 )  # fmt: skip
 
