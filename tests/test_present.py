@@ -13,7 +13,14 @@ from lab_env.course import cli, lessons, presenting
 from lab_env.figures.engine import size
 from lab_env.ground.errors import BadInputError
 
-PRESENTED = ["03", "05"]
+# two at each landing, all in the night
+PRESENTED = [
+    pytest.param(
+        path.name[:2],
+        marks=pytest.mark.landing if path.name[:2] in ("03", "05") else pytest.mark.nightly,
+    )
+    for path in lessons.paths()
+]
 SIZES = ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080})
 ROUNDING = 0.005  # of the screen's height
 SCROLLED = 0.6  # of a screen: a slide that goes on below is read with one press of the Down key
@@ -117,7 +124,6 @@ def faults(look: Look) -> list[str]:
     return [f"{fault}\n  {look}" for fault in found]
 
 
-@pytest.mark.landing
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("number", PRESENTED)
 def test_a_lesson_is_presented(number, own_home, chromium, tmp_path):
