@@ -25,6 +25,7 @@ import pytest
 from lab_env.ground.errors import BadInputError, ClosedError, ServiceError
 from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
+from lab_env.processes import pickling
 from lab_env.processes.services import Fleet, Services
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -823,3 +824,12 @@ def test_a_failure_is_saved_in_the_cell_that_ran(tmp_path):
     assert "KeyError: 'carrier' — in line 2 of bad: `return flight['carrier']`" in outputs[1][
         0
     ].replace("\\'", "'")
+
+
+@pytest.mark.fast
+def test_a_class_of_librdkafkas_client_travels_by_the_module_that_has_it():
+    import cloudpickle
+    from confluent_kafka import Consumer, ShareConsumer
+
+    for one in (Consumer, ShareConsumer):
+        assert cloudpickle.loads(pickling._dumps(one)) is one

@@ -99,7 +99,7 @@ def subject(*names: object) -> str:
 
 
 def _wired(service, function, args) -> None:
-    fuse = _Fuse(service)
+    fuse = _Fuse(service, getattr(function, "__globals__", {}))
     fuse.put_in()
     function(service, *args)
 
@@ -107,8 +107,9 @@ def _wired(service, function, args) -> None:
 class _Fuse:
     """Ends the process at the moment that the setting names, if there is something to lose."""
 
-    def __init__(self, service):
+    def __init__(self, service, names: dict):
         self._service = service
+        self._names = names  # of the function's notebook
         self._read = 0  # records
         self._open = 0  # of them not committed
         self._sent: list[Callable[[], object]] = []  # waits for what was sent since the commit
@@ -163,8 +164,11 @@ class _Fuse:
                 super().commit_transaction(*args, **kwargs)
                 fuse._commits()
 
-        # a function can have them by the module alone: the classes themselves cannot travel
+        theirs = {confluent_kafka.Consumer: Consumer, confluent_kafka.Producer: Producer}
         vars(confluent_kafka).update(Consumer=Consumer, Producer=Producer)
+        for name, value in list(self._names.items()):  # who has imported the classes themselves
+            if isinstance(value, type) and value in theirs:
+                self._names[name] = theirs[value]
 
     def _count(self, records: int) -> None:
         self._read += records

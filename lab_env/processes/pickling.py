@@ -67,12 +67,16 @@ def _dumps(value: object) -> bytes:
     class Pickler(cloudpickle.Pickler):
         """Keeps the names of cells, which cloudpickle drops: a failure shows the student's line.
 
-        Refuses open files, of which cloudpickle would quietly send what they hold.
+        Refuses open files, of which cloudpickle would quietly send what they hold. A class written
+        in C that names a module which does not exist (librdkafka's clients do) goes by the module
+        that has it: cloudpickle would send an empty one.
         """
 
         def reducer_override(self, part):
             if isinstance(part, io.TextIOWrapper) and part not in (sys.stdout, sys.stderr):
                 raise pickle.PicklingError(repr(part))
+            if isinstance(part, type) and (home := _home(part)) is not None:
+                return getattr, (home, part.__name__)
             if not isinstance(part, types.CodeType):
                 return super().reducer_override(part)
             make, parts, *more = self.dispatch_table[types.CodeType](part)
@@ -82,6 +86,16 @@ def _dumps(value: object) -> bytes:
     with io.BytesIO() as file:
         Pickler(file).dump(value)
         return file.getvalue()
+
+
+def _home(part: type) -> types.ModuleType | None:
+    """Return the module that has a class whose own word for it leads nowhere; else None."""
+    if part.__module__ in sys.modules:
+        return None
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and vars(module).get(part.__name__) is part:
+            return module
+    return None
 
 
 def _arguments(function: Callable, args: tuple) -> Iterator[Part]:
