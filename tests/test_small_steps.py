@@ -62,6 +62,11 @@ def test_of_a_mapping_the_first_part_that_is_wrong_is_told():
 
 
 @pytest.mark.fast
+def test_infinity_is_infinity():
+    assert step(float("inf"), float("inf"))
+
+
+@pytest.mark.fast
 def test_a_number_may_be_near():
     assert step(110, 100, near=0.1)
     assert not step(111, 100, near=0.1)
@@ -109,3 +114,12 @@ def test_a_service_that_has_failed_is_told_first(lab):
     answer = check.step(lab, "03 broken", lambda: len(service.reports), 1)
     assert not Answer(repr(answer)).passed
     assert "no such gate" in answer.found
+
+
+@pytest.mark.shares_a_lab
+def test_a_service_that_failed_before_the_newest_was_started_is_another_matter(lab):
+    old = lab.service(broken, name="older")
+    lab.until(lambda: old.state == "failed")
+    lab.until(lambda: lab.journal.now() > lab.journal.marks[-1].time + 1.5, 10)
+    late_one = lab.service(late, name="newest")
+    assert check.step(lab, "03 late", lambda: len(late_one.reports), 1)

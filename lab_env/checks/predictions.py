@@ -163,7 +163,7 @@ def _is_same(said: object, happened: object, near: float) -> bool:
         if not isinstance(said, Real):
             return False
         guess, true = float(said), float(happened)
-        return abs(guess - true) <= near * abs(true) + 1e-9
+        return guess == true or abs(guess - true) <= near * abs(true) + 1e-9
     if isinstance(happened, str):
         return isinstance(said, str) and _plain(said) == _plain(happened)
     if isinstance(happened, set | frozenset):

@@ -9,11 +9,10 @@ import html
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
-from lab_env.checks import progress
+from lab_env.checks import attempts, progress
 from lab_env.checks.evidence import settle, start_seconds
 from lab_env.checks.predictions import NAME, meaning, same, word
 from lab_env.checks.result import LOOKS, Result, boxed, graded, not_yet
-from lab_env.ground.patience import TIMES
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 ANY = None  # the key of a sentence for all that has none of its own
 STEADY_SECONDS = 4.0  # what has not changed for so long will not change by itself
+MOST_SECONDS = 60.0
 HELD_SECONDS = 0.5  # what is right for so long is not right in passing
 
 
@@ -79,11 +79,11 @@ def step(
 
 
 def failure(lab: "Lab | Account") -> dict[str, str] | None:
-    """Return name and error of the newest service, if its function has raised; else None."""
-    services = list(_services(lab).values())
-    if services and services[-1].state == "failed":
-        return {"name": services[-1].name, "error": str(services[-1].error)}
-    return None
+    """Return name and error of a service that failed since the newest was started, or None."""
+    if not _services(lab):
+        return None
+    started = [mark.time for mark in lab.journal.marks if mark.kind == "start"]
+    return attempts.failed(cast("Lab", lab), max(started, default=0.0))
 
 
 def _services(lab: "Lab | Account") -> "Mapping[str, Service]":
@@ -94,14 +94,15 @@ def _services(lab: "Lab | Account") -> "Mapping[str, Service]":
 def _settled(
     lab: "Lab | Account", read: Callable[[], object], wanted: object, near: float
 ) -> object:
-    seconds = STEADY_SECONDS
-    if _services(lab):
-        seconds = start_seconds(cast("Lab", lab), seconds)
-
     def patience(value: object) -> float:
-        return HELD_SECONDS if _reached(value, wanted, near) or failure(lab) else seconds
+        if _reached(value, wanted, near) or failure(lab):
+            return HELD_SECONDS
+        running = [one for one in _services(lab).values() if one.state == "running"]
+        if any(one._run.begun is None for one in running):
+            return MOST_SECONDS  # one is on its way: it has not even begun
+        return start_seconds(cast("Lab", lab), STEADY_SECONDS) if running else STEADY_SECONDS
 
-    return settle(read, patience, most=TIMES * seconds)[0]
+    return settle(read, patience, most=MOST_SECONDS)[0]
 
 
 def _reached(value: object, wanted: object, near: float) -> bool:
