@@ -23,6 +23,7 @@ LESSONS = (
     "docker_and_compose",
     "kubernetes",
     "aws_ec2_and_ecs",
+    "share_groups",
 )
 
 
