@@ -9,7 +9,7 @@ from foreseen import asked
 from lesson import NOTEBOOKS, some
 
 from lab_env.aws import plan
-from lab_env.checks.aws_ec2_and_ecs import Left, Told, judge_left, judge_task
+from lab_env.checks.aws_ec2_and_ecs import Left, TaskEvidence, judge_left, judge_task
 from lab_env.checks.rights import spelled
 
 NUMBER = "14"
@@ -498,7 +498,7 @@ SECRET = "arn:aws:ssm:us-east-1:1:parameter/airport/board/password"
 IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/board:1"
 
 
-def told(*, extra: tuple = (), open_to: tuple = ("172.31.0.0/16",), **changes) -> Told:
+def told(*, extra: tuple = (), open_to: tuple = ("172.31.0.0/16",), **changes) -> TaskEvidence:
     """Return what an account would tell of a right task, with changes to its container."""
     from lab_env.aws import files
 
@@ -511,10 +511,10 @@ def told(*, extra: tuple = (), open_to: tuple = ("172.31.0.0/16",), **changes) -
     rights = (*spelled(files.policy("execution", secret=SECRET, **places)), *extra)
     kafka = {"PrivateIpAddress": "172.31.0.4", "PublicIpAddress": "1.2.3.4"}
     parameter = {"ARN": SECRET, "Name": "/airport/board/password", "Value": "not-a-real-one"}
-    return Told(task, kafka, open_to, ("172.31.0.0/16",), parameter, rights)
+    return TaskEvidence(task, kafka, open_to, ("172.31.0.0/16",), parameter, rights)
 
 
-def judged(evidence: Told):
+def judged(evidence: TaskEvidence):
     return judge_task(evidence, {"family": "f", "revision": 1, "secret": "s"})
 
 
