@@ -14,7 +14,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-OF_ANOTHER = {  # comes with that one
+OF_ANOTHER = {
+    "jupyter_client": "jupyter-client",  # comes with that one
     "botocore": "boto3",
     "numpy": "pandas",
     "packaging": "jupyterlab",

@@ -134,7 +134,7 @@ def test_too_little_work_is_told_whoever_did_it():
 def test_of_three_flights_the_bodies_are_compared_with_what_was_to_be_sent():
     import json
 
-    def sent(*bodies: dict, failed=None) -> start.Sent:
+    def sent(*bodies: dict, failed=None) -> start.SentRecords:
         headers = [("source", b"operations"), ("type", b"departed")]
         records = [
             SimpleNamespace(
@@ -145,7 +145,7 @@ def test_of_three_flights_the_bodies_are_compared_with_what_was_to_be_sent():
             )
             for offset, body in enumerate(bodies)
         ]
-        return start.Sent("mine", records, failed)
+        return start.SentRecords("mine", records, failed)
 
     three = list(start._three().values())
     assert start.judge_three(sent(*three))
