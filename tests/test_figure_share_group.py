@@ -236,6 +236,7 @@ def hand(service, connection, topic, group):
                 service.report(share="accepted", **place)
 
 
+@pytest.mark.landing
 def test_a_real_share_group_is_seen_as_it_is(own_home):
     from kafka import KafkaAdminClient, KafkaProducer
     from kafka.admin import ConfigResource

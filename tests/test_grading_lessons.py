@@ -16,6 +16,7 @@ SOLVED = [
 ]
 
 
+@pytest.mark.landing
 @pytest.mark.timeout(600)
 def test_the_broker_is_asked_and_not_the_student(tmp_path, capsys):
     """A right answer passes, and one that shows a tick and replaces the check does not."""

@@ -174,6 +174,7 @@ def test_a_night_is_judged_by_what_was_found_and_one_that_broke_off_is_not():
     assert "more than once" in night(twice=3)
 
 
+@pytest.mark.nightly
 @pytest.mark.shares_a_lab
 @pytest.mark.parametrize("broken", some(BROKEN_NIGHTS))
 def test_a_night_that_broke_off_is_no_verdict_on_the_settings(lesson, broken):

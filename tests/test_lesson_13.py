@@ -113,6 +113,7 @@ def test_the_pictures_tell_the_same_in_a_sentence(lesson):
 # -- small steps ----------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 @pytest.mark.shares_a_lab
 def test_two_boards_go_on_when_two_are_wanted_and_three_when_one_is_stopped(lesson):
     assert lesson.takes_step("fewer").passed
@@ -271,6 +272,7 @@ def test_the_solution_keeps_names_and_may_be_checked_twice(lesson):
     lesson.accepts_its_solution(1)
 
 
+@pytest.mark.nightly
 @pytest.mark.shares_a_lab
 def test_a_gate_that_is_restarted_is_told_to_be_of_an_earlier_try(lesson):
     """After the solution: gate-0 and the others are known, with their topic and group."""
