@@ -154,7 +154,7 @@ class Presenter:
         if self._is_at_the_end():
             return False
         before = self._state()
-        self.page.mouse.click(self.page.viewport_size["width"] - 8, 8)
+        self._click_beside_the_cells()
         self.student.press("Space")
         for _ in range(600):  # a page on a busy machine takes its time
             if self._state() != before:
@@ -162,6 +162,23 @@ class Presenter:
                 return True
             self.page.wait_for_timeout(50)
         raise AssertionError(f"Space does not lead on from slide {before[0]}")
+
+    def _click_beside_the_cells(self) -> None:
+        """Click where no cell is: a cell that fills the top of the screen would take the keys."""
+        free = self.page.evaluate(
+            """() => {
+                for (const x of [innerWidth - 8, 4])
+                    for (let y = 8; y < innerHeight; y += 16) {
+                        const there = document.elementFromPoint(x, y);
+                        if (there && !there.closest('.jp-Cell, .controls')) return [x, y];
+                    }
+                return null;
+            }"""
+        )
+        if free is None:
+            self.page.evaluate("() => document.activeElement.blur()")
+        else:
+            self.page.mouse.click(*free)
 
     def _is_at_the_end(self) -> bool:
         return self.page.evaluate(
@@ -175,7 +192,7 @@ class Presenter:
 
     def back_to_the_first(self) -> None:
         """Press Home, and Up as long as that has led to a slide below the first one."""
-        self.page.mouse.click(self.page.viewport_size["width"] - 8, 8)
+        self._click_beside_the_cells()
         self.student.press("Home")
         for _ in range(20):
             self.page.wait_for_timeout(250)
