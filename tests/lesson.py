@@ -110,6 +110,23 @@ class Lesson:
         self.again(step.check)
         return Answer(self.output(step.check))
 
+    def changed_step(self, name: str, right: str, instead: str) -> str:
+        """Return the solution of a small step with something else in the place of what is right."""
+        solution = self.steps[name].solution
+        assert right in solution, name
+        return solution.replace(right, instead)
+
+    def accepts_step(self, name: str, code: str | None = None) -> None:
+        """Work on a small step in a right way, which must pass; None is its solution."""
+        answer = self.takes_step(name, code)
+        assert answer.passed, f"{name}: {answer.text}"
+
+    def refuses_step(self, name: str, code: str, told: str) -> None:
+        """Work on a small step in a wrong way, which must be told what it comes from."""
+        answer = self.takes_step(name, code)
+        assert not answer.passed, name
+        assert told in answer.text, f"{name}: {answer.text}"
+
     def asks_each_step(self) -> None:
         """Look whether each stub of a small step, which has run, was told what is missing."""
         for name, step in self.steps.items():

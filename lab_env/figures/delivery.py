@@ -53,18 +53,13 @@ class Delivery(TimeFigure):
 
     def take(self, sample: Sample) -> object:
         """Take in a sample, and before it the reports that are older."""
-        stale = max(sample.stale.get("topics", 0.0), sample.stale.get(self._group, 0.0))
+        stale = self.stale(sample)
         if stale > SILENT:
             for series in self.series:
                 series.cut(sample.time)
         if stale > 0 or sample.time < self.origin:
             return None
-        for row in self._stage.reports.after(self._reports_read):
-            if row["time"] > sample.time:
-                break
-            self._reports_read += 1
-            if row["time"] >= self.origin:
-                self.take_report(row)
+        self.take_reports(sample.time)
         if not self._ledger.take(sample):
             return None
         now = {name: getattr(self._ledger, name) for name in LOOKS}

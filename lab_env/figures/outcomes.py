@@ -5,6 +5,7 @@ from matplotlib.lines import Line2D
 
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.live import Stage
+from lab_env.figures.engine.rows import first
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
@@ -140,10 +141,7 @@ class Outcomes(Stamped, TimeFigure):
     def _rows(self) -> list[Place]:
         """Return the partitions that have a row, in their order; the longest blocked if many."""
         places = sorted(self._standings)
-        if len(places) > MOST_ROWS:
-            worst = sorted(places, key=lambda at: self._standings[at].longest, reverse=True)
-            places = [at for at in places if at in worst[:MOST_ROWS]]
-        return places
+        return first(places, MOST_ROWS, lambda place: self._standings[place].longest)
 
     # -- laying out ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from lab_env.figures.engine import style
 from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.lives import ENDS
+from lab_env.figures.engine.rows import first, give_rows
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.timeline import Panel, TimeFigure
 from lab_env.ground.journal import Mark
@@ -97,10 +98,7 @@ class Pauses(Stamped, TimeFigure):
     def _rows(self) -> list[str]:
         """Return the members that have a row, in the order of their names; the slowest if many."""
         names = sorted(self._members, key=style.natural)
-        if len(names) > MOST_ROWS:
-            slowest = sorted(names, key=lambda n: self._members[n].longest, reverse=True)
-            names = [name for name in names if name in slowest[:MOST_ROWS]]
-        return names
+        return first(names, MOST_ROWS, lambda name: self._members[name].longest)
 
     def _gone(self, name: str) -> bool:
         """Return whether a service has ended and was not started again."""
@@ -117,13 +115,7 @@ class Pauses(Stamped, TimeFigure):
 
     def scale_panels(self, now: float) -> None:
         """Give each member a row."""
-        rows, palette = self._rows(), self._stage.palette
-        panel = self._panel
-        panel.low, panel.high = max(len(rows), 2) - 0.5, -0.5  # the first row is the highest
-        panel.ticks = [
-            (row + SUNK, style.shorten(name), palette.look(name).ink)
-            for row, name in enumerate(rows)
-        ]
+        give_rows(self._panel, self._rows(), self._stage.palette, SUNK)
 
     def names(self) -> list[str]:
         """Return what stands at the right."""

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.lives import broken, lives
+from lab_env.figures.engine.rows import first, give_rows
 from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.figures.lag import LagLine, LagSeries
 from lab_env.messages import say
@@ -114,19 +115,13 @@ class Queue(TimeFigure):
         worker.handle(row["time"], self._apart)
         return True
 
-    def _is_service(self, name: str) -> bool:
-        return any(mark.subject == name for mark in self._stage.journal.marks)
-
     def _worker(self, name: str) -> Worker:
         return self._workers.setdefault(name, Worker())
 
     def _rows(self) -> list[str]:
         """Return the workers that have a row, in the order of their names; the busiest if many."""
         names = sorted(self._workers, key=style.natural)
-        if len(names) > MOST_ROWS:
-            busiest = sorted(names, key=lambda n: self._workers[n].count, reverse=True)
-            names = [name for name in names if name in busiest[:MOST_ROWS]]
-        return names
+        return first(names, MOST_ROWS, lambda name: self._workers[name].count)
 
     # -- laying out ---------------------------------------------------------------------------
 
@@ -135,11 +130,7 @@ class Queue(TimeFigure):
         rows = self._rows()
         panel = self._rows_panel
         panel.weight = 0.55 + 0.22 * max(len(rows), 2)
-        panel.low, panel.high = max(len(rows), 2) - 0.5, -0.5  # the first row is the highest
-        palette = self._stage.palette
-        panel.ticks = [
-            (row, style.shorten(name), palette.look(name).ink) for row, name in enumerate(rows)
-        ]
+        give_rows(panel, rows, self._stage.palette)
         self._scale.fit(max(series.highest() for series in self.series), now)
         self._depth_panel.high = self._scale.top
         self._depth_panel.ticks = amount_ticks(self._scale, 100)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.lives import ENDS, broken, lives
+from lab_env.figures.engine.rows import first, give_rows
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.style import Look, readable
 from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
@@ -78,12 +79,7 @@ class ShareGroup(Stamped, TimeFigure):
                 series.cut(sample.time)
         if stale > 0 or sample.time < self.origin:
             return None
-        for row in self._stage.reports.after(self._reports_read):
-            if row["time"] > sample.time:
-                break
-            self._reports_read += 1
-            if row["time"] >= self.origin:
-                self.take_report(row)
+        self.take_reports(sample.time)
         self._note_ends()
         self._told = sample.groups.get(self._group, GroupSample())
         self._note_present(sample.time)
@@ -134,17 +130,11 @@ class ShareGroup(Stamped, TimeFigure):
             else:
                 seen.append((time, time))
 
-    def _is_service(self, name: str) -> bool:
-        return any(mark.subject == name for mark in self._stage.journal.marks)
-
     def _rows(self) -> list[str]:
         """Return the members that have a row, in the order of their names; the busiest if many."""
         flights, done = self._ledger.flights, self._ledger.done_by
         names = sorted({*self._told.members, *self._present, *flights}, key=style.natural)
-        if len(names) > MOST_ROWS:
-            busiest = sorted(names, key=lambda name: done.get(name, 0), reverse=True)
-            names = [name for name in names if name in busiest[:MOST_ROWS]]
-        return names
+        return first(names, MOST_ROWS, lambda name: done.get(name, 0))
 
     # -- laying out ---------------------------------------------------------------------------
 
@@ -163,11 +153,7 @@ class ShareGroup(Stamped, TimeFigure):
         rows = self._rows()
         panel = self._rows_panel
         panel.weight = 0.55 + 0.2 * max(len(rows), 2)
-        panel.low, panel.high = max(len(rows), 2) - 0.5, -0.5  # the first row is the highest
-        palette = self._stage.palette
-        panel.ticks = [
-            (row, style.shorten(name), palette.look(name).ink) for row, name in enumerate(rows)
-        ]
+        give_rows(panel, rows, self._stage.palette)
         self._scale.fit(max(series.highest() for series in self.series), now)
         self._sum_panel.high = self._scale.top
         self._sum_panel.ticks = amount_ticks(self._scale, 150)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -138,10 +139,7 @@ class TimeFigure(Page):
             facts = self.take(sample)
             changed |= facts != self._facts
             self._facts = facts
-        for row in self._stage.reports.after(self._reports_read):
-            self._reports_read += 1
-            if row["time"] >= self.origin:
-                changed |= self.take_report(row)
+        changed |= self.take_reports()
         journal = self._stage.journal.marks
         seen = len(journal), sum(mark.end is None for mark in journal if mark.kind == "span")
         if seen != self._marks_seen:
@@ -153,9 +151,28 @@ class TimeFigure(Page):
         self.fresh = changed or (self._samples_read, self._reports_read) != had
         return changed
 
+    def take_reports(self, until: float = inf) -> bool:
+        """Take in the reports that are new, and return whether one belongs to this picture.
+
+        Args:
+            until: s, lab's clock; what was reported later is left for the next time.
+        """
+        changed = False
+        for row in self._stage.reports.after(self._reports_read):
+            if row["time"] > until:
+                break
+            self._reports_read += 1
+            if row["time"] >= self.origin:
+                changed |= self.take_report(row)
+        return changed
+
     def stale(self, sample: Sample) -> float:
         """Return for how long (s) what this picture draws has not been read."""
         return max(sample.stale.get(source, 0.0) for source in self._sources)
+
+    def _is_service(self, name: str) -> bool:
+        """Return whether a member is a service of this lab: then marks tell of it."""
+        return any(mark.subject == name for mark in self._stage.journal.marks)
 
     @property
     def _silent(self) -> bool:
