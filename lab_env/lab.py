@@ -219,14 +219,14 @@ class Lab:
         from lab_env.observation import group_frames
 
         arguments.name(group, "group")
-        with self._answers():
-            found = [group_frames.look_at(self.connection, group)]
-            if members is not None:
-                arguments.count(members, "members")
+        wanted = members if members is None else arguments.count(members, "members")
+        with self._answers(), group_frames.looking_at(self.connection, group) as look:
+            found = [look()]
+            if wanted is not None:
 
                 def settled() -> bool:
-                    found[0] = group_frames.look_at(self.connection, group)
-                    return group_frames.is_settled(found[0], members)
+                    found[0] = look()
+                    return group_frames.is_settled(found[0], wanted)
 
                 self.until(settled)
         return group_frames.assignment(found[0])

@@ -73,10 +73,10 @@ def main(numbers: tuple[str, ...]) -> None:
         wanted = "all" in numbers or path.name[:2] in numbers
         _lay_lesson(path, sources / "notebooks" / path.name, wanted)
     for name in ("index.md", "glossary.md"):
-        _lay_page(lessons.folder() / name, sources / "notebooks" / name, sources)
+        _lay_page(lessons.folder() / name, sources / "notebooks" / name)
     pages = sorted((ROOT / "docs").glob("*.md"))
     for page in pages:
-        _lay_page(page, sources / page.name, sources)
+        _lay_page(page, sources / page.name)
     for file in (ROOT / "docs").glob("*.webp"):
         (sources / "docs").mkdir(exist_ok=True)
         shutil.copy(file, sources / "docs")
@@ -108,7 +108,7 @@ def _lay_lesson(path: Path, target: Path, wanted: bool) -> None:
         notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _open_details(_relinked(cell.source, target.parent, path.parent))
+            cell.source = _relinked(cell.source, target.parent, path.parent)
             continue
         cell.metadata["tags"] = [t for t in cell.metadata.get("tags", ()) if t == "remove-cell"]
         for output in cell.outputs:
@@ -121,12 +121,7 @@ def _lay_lesson(path: Path, target: Path, wanted: bool) -> None:
     nbformat.write(notebook, target)
 
 
-def _open_details(text: str) -> str:
-    """Return Markdown in which what stands in a closed block is Markdown for Sphinx as well."""
-    return text.replace("<details>\n<summary>", "<details><summary>")
-
-
-def _lay_page(page: Path, target: Path, sources: Path) -> None:
+def _lay_page(page: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     text = page.read_text(encoding="utf-8")
     target.write_text(_relinked(text, target.parent, page.parent), encoding="utf-8")

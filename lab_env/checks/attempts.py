@@ -36,6 +36,19 @@ def failed(lab: "Lab", since: float, *topics: str) -> dict[str, str] | None:
     return None
 
 
+def all_failed(lab: "Lab", since: float) -> "list[Service]":
+    """Return the services that have failed after ``since`` (s) and were not started again."""
+    fails = (mark for mark in lab.journal.marks if mark.kind == "fail")
+    names = {mark.subject for mark in fails if mark.time > since}
+    return [one for one in lab.services.values() if one.state == "failed" and one.name in names]
+
+
+def newest_start(lab: "Lab") -> float:
+    """Return when a service was last started (s, the lab's clock); 0 if none was."""
+    starts = (mark.time for mark in lab.journal.marks if mark.kind == "start")
+    return max(starts, default=0.0)
+
+
 def users(lab: "Lab", *topics: str) -> "list[Service]":
     """Return the services that run and were given one of these topics, or speak of it."""
     running = [one for one in lab.services.values() if one.state == "running"]

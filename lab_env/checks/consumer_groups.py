@@ -2,17 +2,17 @@
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab_env.checks import attempts
 from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
 from lab_env.observation import queries
 from lab_env.observation.facts.rebalances import REBALANCING
-from lab_env.observation.groups import DEAD, describe
+from lab_env.observation.groups import DEAD, describe, named_members
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
@@ -107,7 +107,9 @@ def _gather(lab: "Lab", topics: list[str], wanted: dict, committed: bool) -> Evi
         for name, group in queries.groups(lab.connection).items()
         if name not in wanted and any(_owns(member, topics) for member in group["members"])
     )
-    return Evidence(named, count, records, found, tuple(others), _running(lab), _failed(lab))
+    failed = attempts.failed(lab, attempts.newest_start(lab))
+    last = (failed["name"], failed["error"]) if failed else None
+    return Evidence(named, count, records, found, tuple(others), _running(lab), last)
 
 
 def judge(evidence: Evidence, wanted: Mapping[str, list[int]], *, committed: bool) -> Result:
@@ -233,13 +235,10 @@ def _look(admin, groups: list[str], ends: dict) -> dict[str, Found]:
         notes = admin.list_group_offsets(name)[name] if group.state != DEAD else {}
         kept = {(p.topic, p.partition): one.offset for p, one in notes.items() if one.offset >= 0}
         places = {(topic, p): end for topic, one in ends.items() for p, end in one.items()}
-        names: Counter = Counter()
-        shares = {}
-        for member in sorted(group.members, key=lambda member: (member.client, member.id)):
-            names[member.client] += 1
-            number = names[member.client]
-            called = member.client if number == 1 else f"{member.client} ({number})"
-            shares[called] = sum(place in places for place in member.owns)
+        shares = {
+            called: sum(place in places for place in member.owns)
+            for called, member in named_members(group.members)
+        }
         found[name] = Found(
             group.state,
             shares,
@@ -251,17 +250,6 @@ def _look(admin, groups: list[str], ends: dict) -> dict[str, Found]:
 
 def _running(lab: "Lab") -> int:
     return sum(service.state == "running" for service in lab.services.values())
-
-
-def _failed(lab: "Lab") -> tuple[str, str] | None:
-    """Return name and error of a service of the last attempt whose function has raised."""
-    starts = [mark.time for mark in lab.journal.marks if mark.kind == "start"]
-    fails = [mark for mark in lab.journal.marks if mark.kind == "fail"]
-    for mark in reversed(fails):
-        service = lab.services.get(mark.subject)
-        if service is not None and service.state == "failed" and mark.time > starts[-1] - 1.0:
-            return service.name, str(service.error)
-    return None
 
 
 def _owns(member: dict, topics: list[str]) -> bool:

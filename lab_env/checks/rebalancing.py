@@ -5,6 +5,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from lab_env.checks import attempts
 from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
@@ -114,10 +115,7 @@ def _send_late(lab: "Lab", topic: str) -> None:
 def _failed(lab: "Lab", topic: str, group: str) -> "list[Service]":
     """Return the services that have failed since the group was first looked at."""
     begin = next((sample.time for sample in _history(lab, topic, group)), 0.0)
-    fails = {
-        mark.subject for mark in lab.journal.marks if mark.kind == "fail" and mark.time > begin
-    }
-    return [one for one in lab.services.values() if one.state == "failed" and one.name in fails]
+    return attempts.all_failed(lab, begin)
 
 
 def _reports(lab: "Lab", topic: str, group: str, ids: set) -> "pd.DataFrame":

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab_env.checks import attempts
 from lab_env.checks.evidence import settle
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.experiments.power_cuts import UNDER_WAY
@@ -253,9 +254,7 @@ def _wrong_waits(lab: "Lab", books: _Books, found: dict, settled: bool) -> Resul
 
 def _failed(lab: "Lab", topic: str, group: str) -> list:
     """Return the services that have failed in this attempt."""
-    since = _begun(lab, topic, group)
-    names = {one.subject for one in lab.journal.marks if one.kind == "fail" and one.time > since}
-    return [one for one in lab.services.values() if one.state == "failed" and one.name in names]
+    return attempts.all_failed(lab, _begun(lab, topic, group))
 
 
 def _begun(lab: "Lab", topic: str, group: str) -> float:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab_env.checks import attempts
 from lab_env.checks.evidence import settle, start_seconds
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import TIMES
@@ -237,12 +238,7 @@ def _look(lab: "Lab", topic: str, group: str, filled: float) -> Work:
     accepted = rows[rows["share"] == "accepted"]
     spots = accepted[["partition", "offset"]].drop_duplicates()
     services = list(lab.services.values())
-    ended = {m.subject for m in lab.journal.marks if m.kind == "fail" and m.time > filled}
-    failed = [
-        (one.name, str(one.error))
-        for one in services
-        if one.state == "failed" and one.name in ended
-    ]
+    failed = [(one.name, str(one.error)) for one in attempts.all_failed(lab, filled)]
     return Work(
         told.protocol,
         told.state,

@@ -82,8 +82,8 @@ def failure(lab: "Lab | Account") -> dict[str, str] | None:
     """Return name and error of a service that failed since the newest was started, or None."""
     if not _services(lab):
         return None
-    started = [mark.time for mark in lab.journal.marks if mark.kind == "start"]
-    return attempts.failed(cast("Lab", lab), max(started, default=0.0))
+    lab = cast("Lab", lab)
+    return attempts.failed(lab, attempts.newest_start(lab))
 
 
 def _services(lab: "Lab | Account") -> "Mapping[str, Service]":

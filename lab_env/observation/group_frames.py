@@ -1,13 +1,12 @@
 """What a cell asks of a group, as frames: who owns what, and how far it has come."""
 
 import contextlib
-from collections.abc import Iterable
-from itertools import count
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING
 
 from lab_env.ground.errors import BadInputError
 from lab_env.observation import queries, share_groups
-from lab_env.observation.groups import Description, Member, describe
+from lab_env.observation.groups import Description, describe, named_members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +21,9 @@ LAG_COLUMNS = {
 }
 
 
-def look_at(connection: dict, group: str) -> Description:
-    """Return a group as its coordinator tells it now.
+@contextlib.contextmanager
+def looking_at(connection: dict, group: str) -> Generator[Callable[[], Description]]:
+    """Give a function that returns a group as its coordinator tells it now; one client asks.
 
     Args:
         connection: keyword arguments for any kafka-python client.
@@ -35,7 +35,7 @@ def look_at(connection: dict, group: str) -> Description:
     from kafka import KafkaAdminClient
 
     with contextlib.closing(KafkaAdminClient(**connection)) as admin:
-        return describe(admin, [group])[group]
+        yield lambda: describe(admin, [group])[group]
 
 
 def is_settled(group: Description, members: int) -> bool:
@@ -57,7 +57,7 @@ def assignment(group: Description) -> "pd.DataFrame":
 
     rows = [
         (name, topic, partition)
-        for name, member in named(group.members)
+        for name, member in named_members(group.members)
         for topic, partition in sorted(member.owns) or [(None, None)]
     ]
     return pd.DataFrame(rows, columns=list(ASSIGNMENT_COLUMNS)).astype(ASSIGNMENT_COLUMNS)
@@ -97,13 +97,3 @@ def lag(connection: dict, group: str, topics: Iterable[str] = ()) -> "pd.DataFra
             behind = lags.get((topic, partition), behind)
             rows.append((topic, partition, offset, end, behind))
     return pd.DataFrame(rows, columns=list(LAG_COLUMNS)).astype(LAG_COLUMNS)
-
-
-def named(members: Iterable[Member]) -> list[tuple[str, Member]]:
-    """Return members by their client ids; further ones with the same id are "name (2)", ..."""
-    numbers: dict[str, count] = {}
-    found = []
-    for member in sorted(members, key=lambda member: (member.client, member.id)):
-        number = next(numbers.setdefault(member.client, count(1)))
-        found.append((member.client if number == 1 else f"{member.client} ({number})", member))
-    return found

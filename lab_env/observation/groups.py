@@ -1,14 +1,17 @@
 """What a broker tells of groups: classic, of the new protocol (KIP-848), share groups, others."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lab_env.observation import share_groups
-from lab_env.observation.protocol import request
+from lab_env.observation.protocol import groups_in
 from lab_env.observation.sample import Place
 
 DEAD = "Dead"
-DESCRIBED = ("classic", "consumer", "share")  # kinds of groups whose members can be told
+NOBODY: Mapping[str, str] = {}
+# the question by the protocol of a group in which the broker assigns
+QUESTIONS = {"consumer": "ConsumerGroupDescribe", "share": "ShareGroupDescribe"}
+DESCRIBED = ("classic", *QUESTIONS)  # kinds of groups whose members can be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,30 @@ class Description:
     generation: int = -1
     coordinator: int = -1
     members: list[Member] = field(default_factory=list)
+
+
+def names_of(members: Iterable[Member], known: Mapping[str, str] = NOBODY) -> dict[str, str]:
+    """Return a name for each member id: its client id, numbered where several have the same.
+
+    Args:
+        members: of one group, now.
+        known: the names by member id of the sample before; who had a name keeps it.
+    """
+    members = list(members)
+    names = {member.id: known[member.id] for member in members if member.id in known}
+    for member in members:
+        if member.id not in names:
+            taken, name, number = set(names.values()), member.client, 2
+            while name in taken:
+                name, number = f"{member.client} ({number})", number + 1
+            names[member.id] = name
+    return names
+
+
+def named_members(members: Iterable[Member]) -> list[tuple[str, Member]]:
+    """Return members with their names, in the order of their client ids."""
+    ordered = sorted(members, key=lambda member: (member.client, member.id))
+    return list(zip(names_of(ordered).values(), ordered, strict=True))
 
 
 def describe(admin, groups: list[str]) -> dict[str, Description]:
@@ -76,12 +103,10 @@ async def _describe(admin, groups: list[str]) -> dict[str, Description]:
                     for m in group["members"]
                 ],
             )
-        # to a classic question the broker answers that a group of the new protocol does not exist
-        if unknown := [name for name in names if found[name].state == DEAD]:
-            found |= await _describe_new(admin, node, unknown)
-        # and to both that a share group does not
-        if unknown := [name for name in names if found[name].state == DEAD]:
-            found |= await _describe_share(admin, node, unknown)
+        # to the question of one protocol the broker answers that groups of others do not exist
+        for protocol in QUESTIONS:
+            if unknown := [name for name in names if found[name].state == DEAD]:
+                found |= await _describe_as(admin, node, unknown, protocol)
         # and to all three that one of Kafka Streams does not
         if unknown := [name for name in names if found[name].state == DEAD]:
             found |= await _list_others(admin, node, unknown)
@@ -103,38 +128,14 @@ def _kind(listed: dict) -> str:
     return (listed.get("group_type") or "classic").lower()
 
 
-async def _describe_new(admin, node: int, groups: list[str]) -> dict[str, Description]:
-    from kafka.errors import GroupIdNotFoundError, UnsupportedVersionError, for_code
-
-    found = {name: Description(coordinator=node) for name in groups}
-    question = request(
-        "ConsumerGroupDescribe", group_ids=groups, include_authorized_operations=False
-    )
-    try:
-        response = await admin._manager.send(question, node_id=node)
-    except UnsupportedVersionError:  # a broker before 4.0
-        return found
-    for group in response.groups:
-        if group.error_code == GroupIdNotFoundError.errno:
-            continue
-        if group.error_code:
-            raise for_code(group.error_code)(group.error_message)
-        found[group.group_id] = Description(
-            group.group_state,
-            "consumer",
-            group.group_epoch,
-            node,
-            [_member(m) for m in group.members],
-        )
-    return found
-
-
-async def _describe_share(admin, node: int, groups: list[str]) -> dict[str, Description]:
+async def _describe_as(admin, node: int, groups: list[str], protocol: str) -> dict:
+    """Return those groups that are of a protocol in which the broker assigns, described."""
+    asked = {"group_ids": groups, "include_authorized_operations": False}
     return {
-        name: Description(
-            group.state, "share", group.epoch, node, list(map(_member, group.members))
+        group.group_id: Description(
+            group.group_state, protocol, group.group_epoch, node, list(map(_member, group.members))
         )
-        for name, group in (await share_groups.describe(admin, node, groups)).items()
+        for group in await groups_in(admin, node, QUESTIONS[protocol], **asked)
     }
 
 

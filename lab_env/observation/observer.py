@@ -11,7 +11,7 @@ from lab_env.ground.errors import BadInputError
 from lab_env.ground.journal import Journal
 from lab_env.ground.kafka_compat import quiet_kafka
 from lab_env.observation import share_groups
-from lab_env.observation.groups import DEAD, Member, describe
+from lab_env.observation.groups import DEAD, describe, names_of
 from lab_env.observation.sample import GroupSample, Place, Replicas, Sample
 
 if TYPE_CHECKING:
@@ -394,7 +394,7 @@ class _Look:
         read = {}
         for name in groups:
             group = found[name]
-            names = self._names[name] = _name_members(group.members, self._names.get(name, {}))
+            names = self._names[name] = names_of(group.members, self._names.get(name, {}))
             read[name] = GroupSample(
                 group.state,
                 {
@@ -424,23 +424,6 @@ def _names(names: object, refusal: str) -> list[str]:
         if not isinstance(name, str) or not name:
             raise BadInputError(refusal, got=name)
     return list(dict.fromkeys(found))
-
-
-def _name_members(members: list[Member], known: dict[str, str]) -> dict[str, str]:
-    """Return a name for each member id: its client id, numbered where several have the same.
-
-    Args:
-        members: of one group, now.
-        known: the names by member id of the sample before; who had a name keeps it.
-    """
-    names = {member.id: known[member.id] for member in members if member.id in known}
-    for member in members:
-        if member.id not in names:
-            taken, name, number = set(names.values()), member.client, 2
-            while name in taken:
-                name, number = f"{member.client} ({number})", number + 1
-            names[member.id] = name
-    return names
 
 
 def _age(key: str, now: float, last: Sample | None) -> float:
