@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from lab_env.figures.engine import scales, style
 from lab_env.figures.engine.live import Stage
 from lab_env.figures.engine.style import Look, readable
-from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.ground.journal import Mark
 from lab_env.messages import say
 from lab_env.observation.facts.delivery import DeliveryLedger
@@ -53,13 +53,8 @@ class Delivery(TimeFigure):
 
     def take(self, sample: Sample) -> object:
         """Take in a sample, and before it the reports that are older."""
-        stale = self.stale(sample)
-        if stale > SILENT:
-            for series in self.series:
-                series.cut(sample.time)
-        if stale > 0 or sample.time < self.origin:
+        if not self.catch_up(sample):
             return None
-        self.take_reports(sample.time)
         if not self._ledger.take(sample):
             return None
         now = {name: getattr(self._ledger, name) for name in LOOKS}

@@ -10,7 +10,7 @@ from lab_env.figures.engine.lives import ENDS, broken, lives
 from lab_env.figures.engine.rows import first, give_rows
 from lab_env.figures.engine.stencil import Stamped
 from lab_env.figures.engine.style import Look, readable
-from lab_env.figures.engine.timeline import SILENT, Panel, TimeFigure, amount_ticks
+from lab_env.figures.engine.timeline import Panel, TimeFigure, amount_ticks
 from lab_env.messages import say
 from lab_env.observation.facts.series import Series
 from lab_env.observation.facts.sharing import BACK, ShareLedger
@@ -73,13 +73,8 @@ class ShareGroup(Stamped, TimeFigure):
 
     def take(self, sample: Sample) -> object:
         """Take in what the broker tells, after what was reported before it."""
-        stale = self.stale(sample)
-        if stale > SILENT:
-            for series in self.series:
-                series.cut(sample.time)
-        if stale > 0 or sample.time < self.origin:
+        if not self.catch_up(sample):
             return None
-        self.take_reports(sample.time)
         self._note_ends()
         self._told = sample.groups.get(self._group, GroupSample())
         self._note_present(sample.time)

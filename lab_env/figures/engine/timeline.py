@@ -166,6 +166,20 @@ class TimeFigure(Page):
                 changed |= self.take_report(row)
         return changed
 
+    def catch_up(self, sample: Sample) -> bool:
+        """Take in the reports that are older than a sample; return whether it is to be taken.
+
+        It is not where it was not answered, which cuts the lines, or is older than the picture.
+        """
+        stale = self.stale(sample)
+        if stale > SILENT:
+            for series in self.series:
+                series.cut(sample.time)
+        if stale > 0 or sample.time < self.origin:
+            return False
+        self.take_reports(sample.time)
+        return True
+
     def stale(self, sample: Sample) -> float:
         """Return for how long (s) what this picture draws has not been read."""
         return max(sample.stale.get(source, 0.0) for source in self._sources)
