@@ -1,12 +1,13 @@
 """A lesson in a test: run it as a student would, cell by cell, with a right or a wrong answer."""
 
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from testbook import testbook
 
+from lab_env.course.kernel_client import STARTS
 from lab_env.course.lessons import exercises, steps
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -239,10 +240,25 @@ class Answer:
 
 
 @contextmanager
+def kernel_for(path: Path, seconds: int):
+    """Open a notebook with a kernel; one whose port was taken before it had it is tried again."""
+    with ExitStack() as stack:
+        for left in reversed(range(STARTS)):
+            try:
+                client = stack.enter_context(testbook(path, execute=False, timeout=seconds))
+            except RuntimeError:  # it died before it answered
+                if not left:
+                    raise
+            else:
+                break
+        yield client
+
+
+@contextmanager
 def open_lesson(number: str, seconds: int = SECONDS):
     """Open a lesson (by its two digits) with a kernel of its own; nothing has run yet."""
     (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
-    with testbook(path, execute=False, timeout=seconds) as client:
+    with kernel_for(path, seconds) as client:
         client.nb.metadata["path"] = str(NOTEBOOKS)
         lesson = Lesson(client)
         lesson.execute(FEW_FRAMES)

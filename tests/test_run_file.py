@@ -1,12 +1,17 @@
 """`lab run FILE` runs that file, wherever it is, and never the lesson whose name it bears."""
 
+import contextlib
+import socket
+
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from test_cli import lab, lesson
 
-from lab_env.course import lessons
+from lab_env.course import kernel_client, lessons, runner
 from lab_env.ground.errors import BadInputError
+from lab_env.messages import say
 
 
 def notebook(path, *sources):
@@ -83,3 +88,33 @@ def test_a_file_that_is_no_notebook_is_a_sentence(course, text):
     (course / "here" / "odd.ipynb").write_text(text)
     with pytest.raises(BadInputError, match="cannot be read as a notebook"):
         runner.run(course / "here" / "odd.ipynb")
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("times", [kernel_client.STARTS - 1, kernel_client.STARTS])
+def test_a_port_that_was_taken_before_the_kernel_had_it_is_another_start(
+    tmp_path, monkeypatch, times
+):
+    made = kernel_client.PatientClient.create_kernel_manager
+    starts = []
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+
+        def late(client):
+            manager = made(client)
+            if len(starts) < times:
+                manager.cache_ports = False  # the ports that it was given, and no others
+                manager.shell_port = taken.getsockname()[1]
+            starts.append(manager)
+            return manager
+
+        monkeypatch.setattr(kernel_client.PatientClient, "create_kernel_manager", late)
+        path = notebook(tmp_path / "any.ipynb", "1 + 1")
+        ran, failures = runner.run(path)
+    if times < kernel_client.STARTS:
+        assert not failures
+        assert ran.cells[0].outputs[0].data["text/plain"] == "2"
+    else:
+        assert [failure.why for failure in failures] == [say("runner.dead")]
+    assert len(starts) == kernel_client.STARTS
+    own = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+    assert not [words for words in own if "ipykernel_launcher" in words]

@@ -66,8 +66,9 @@ def run(
         BadInputError: the file is no notebook, or an exercise in it is badly formed.
     """
     import nbformat
-    from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    from lab_env.course.kernel_client import PatientClient
 
     lessons.load(path)  # says it kindly if this is no notebook
     try:
@@ -84,7 +85,7 @@ def run(
             at = cell_index
             on_cell(cell_index, cell.source)
 
-    client = NotebookClient(
+    client = PatientClient(
         notebook,
         kernel_name="python3",
         timeout=seconds,
@@ -93,7 +94,6 @@ def run(
         extra_arguments=["--IPKernelApp.log_level=50"],  # it warns of TCP on every start
         resources={"metadata": {"path": str(path.parent)}},
     )
-    manager = client.create_kernel_manager()
     ended = None
     with warnings.catch_warnings():
         # tornado helps itself on Windows; the advice it gives there does not hold any more
@@ -108,7 +108,7 @@ def run(
         except CellTimeoutError:
             ended = say("runner.timeout", seconds=seconds)
         except DeadKernelError:
-            if manager.shutting_down:  # nbclient ends the kernel on Ctrl-C, and sees it dead
+            if client.manager.shutting_down:  # nbclient ends the kernel on Ctrl-C, and sees it dead
                 raise KeyboardInterrupt from None
             ended = say("runner.dead")
         except (AssertionError, AttributeError):
