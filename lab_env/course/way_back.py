@@ -8,6 +8,7 @@ import ast
 import json
 import os
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 from lab_env.messages import say
@@ -102,10 +103,31 @@ def told(error: NameError, running: str, lab_is_here: bool) -> str | None:
     return sentence if lab_is_here else f"{sentence} {say('way_back.lab_is_gone')}"
 
 
+def own_part(trace: TracebackType | None, names: dict) -> TracebackType | None:
+    """Return the part of a trace that is the student's: up to the last line of hers.
+
+    Args:
+        trace: of an error.
+        names: the kernel's own names, which the functions of a notebook's cells have as globals.
+    """
+    steps = []
+    while trace is not None:
+        steps.append(trace)
+        trace = trace.tb_next
+    while steps and steps[-1].tb_frame.f_globals is not names:
+        steps.pop()
+    own = None
+    for step in reversed(steps):
+        own = TracebackType(own, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return own
+
+
 def load_ipython_extension(shell) -> None:
-    """Answer the NameErrors of this kernel."""
+    """Answer the NameErrors of this kernel; after Interrupt, show the student's lines alone."""
 
     def answer(shell, kind, error, trace, tb_offset=None):
+        if isinstance(error, KeyboardInterrupt):
+            return interrupted(shell, kind, error, trace, tb_offset)
         sentence = None
         try:
             history = shell.user_ns.get("In") or [""]
@@ -121,4 +143,13 @@ def load_ipython_extension(shell) -> None:
         shell._showtraceback(kind, error, lines)
         return lines
 
-    shell.set_custom_exc((NameError,), answer)
+    def interrupted(shell, kind, error, trace, tb_offset):
+        own = own_part(trace, shell.user_global_ns)
+        if own is not None:
+            error = type(error)(say("way_back.interrupted")).with_traceback(own)
+            trace = own
+        lines = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=tb_offset)
+        shell._showtraceback(kind, error, lines)
+        return lines
+
+    shell.set_custom_exc((NameError, KeyboardInterrupt), answer)
