@@ -1,7 +1,8 @@
 """A way back for who has skipped a cell or restarted the kernel: which cell makes the name.
 
 An extension of IPython, loaded into each kernel that `lab` starts. A NameError of a name that an
-earlier cell of this notebook defines is answered by a sentence; any other error stays as it is.
+earlier cell of this notebook defines is answered by a sentence; after Interrupt, the student's own
+line is shown with a sentence, and no line of the lab's. Any other error stays as it is.
 """
 
 import ast
