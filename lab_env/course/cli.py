@@ -1,5 +1,6 @@
 """The ``lab`` command: opens the course, looks at the machine, runs a lesson, cleans up."""
 
+import gc
 import os
 import sys
 import threading
@@ -221,6 +222,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         # what was under way is thrown away with it, and Python would tell that of each piece
         warnings.simplefilter("ignore", RuntimeWarning)
+        gc.collect()  # now, while Python still has all that a warning takes
         click.echo(say("cli.interrupted"), err=True)
         sys.exit(130)
 

@@ -1,9 +1,11 @@
 """Runs a notebook in a kernel that starts although a port that was meant for it has been taken."""
 
+import asyncio
 import atexit
 from typing import Any
 
 from jupyter_client.client import KernelClient
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
@@ -41,3 +43,12 @@ class PatientClient(NotebookClient):
                 self.create_kernel_manager()
                 await self.async_start_new_kernel(**self._how)
         raise AssertionError
+
+    def let_go(self) -> None:
+        """End what is still under way after an Interrupt: at its end, Python would tell of it."""
+        loop = ensure_event_loop()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))

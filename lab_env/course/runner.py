@@ -116,6 +116,8 @@ def run(
                 raise
             # nbclient ends the kernel on Ctrl-C, and then trips over its absence
             raise KeyboardInterrupt from None
+        finally:
+            client.let_go()
     failures = _failures(notebook, last=at)
     if ended:  # the cell's own error, if any, only says that it was interrupted
         failures = [failure for failure in failures if failure.cell != at]
