@@ -1,13 +1,17 @@
-"""A way back for who has skipped a cell or restarted the kernel: which cell makes the name.
+"""A way back for who has skipped a cell, restarted the kernel or interrupted a cell.
 
 An extension of IPython, loaded into each kernel that `lab` starts. A NameError of a name that an
-earlier cell of this notebook defines is answered by a sentence; any other error stays as it is.
+earlier cell of this notebook defines is answered by a sentence: which cell makes it. So is an
+interrupt: at which of the student's lines. Any other error stays as it is.
 """
 
 import ast
 import json
+import linecache
 import os
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 from lab_env.messages import say
@@ -102,14 +106,35 @@ def told(error: NameError, running: str, lab_is_here: bool) -> str | None:
     return sentence if lab_is_here else f"{sentence} {say('way_back.lab_is_gone')}"
 
 
+def interrupted(trace: TracebackType | None, namespace: dict) -> str | None:
+    """Return the sentence for an interrupt, or None if none of the student's lines was running.
+
+    Args:
+        trace: of the interrupt.
+        namespace: the global names of the notebook's cells.
+    """
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(trace)
+        if frame.f_globals is namespace
+    ]
+    if not own:
+        return None
+    file, number = own[0]  # of the cell itself, and not of a function that it calls
+    return say("way_back.interrupted", number=number, line=linecache.getline(file, number).strip())
+
+
 def load_ipython_extension(shell) -> None:
-    """Answer the NameErrors of this kernel."""
+    """Answer the NameErrors and the interrupts of this kernel."""
 
     def answer(shell, kind, error, trace, tb_offset=None):
         sentence = None
         try:
-            history = shell.user_ns.get("In") or [""]
-            sentence = told(error, history[-1], "lab" in shell.user_ns)
+            if isinstance(error, NameError):
+                history = shell.user_ns.get("In") or [""]
+                sentence = told(error, history[-1], "lab" in shell.user_ns)
+            else:
+                sentence = interrupted(trace, shell.user_ns)
         except Exception:  # whatever is wrong here, the student's own error is what counts
             sentence = None
         if sentence is None:
@@ -117,8 +142,8 @@ def load_ipython_extension(shell) -> None:
                 kind, error, trace, tb_offset=tb_offset
             )
         else:
-            lines = [f"{kind.__name__}: {error}", "", sentence]
+            lines = [f"{kind.__name__}: {error}".removesuffix(": "), "", sentence]
         shell._showtraceback(kind, error, lines)
         return lines
 
-    shell.set_custom_exc((NameError,), answer)
+    shell.set_custom_exc((NameError, KeyboardInterrupt), answer)
