@@ -101,6 +101,29 @@ def test_a_mistake_of_her_own_stays_as_it_is(shell, capsys, code):
     assert "Run All Above" not in told
 
 
+STOPS = """\
+def poll():
+    import signal
+    signal.raise_signal(signal.SIGINT)
+
+began = 1
+poll()
+ended = 1
+"""
+
+
+def test_an_interrupt_names_her_own_line_and_shows_no_trace(shell, capsys):
+    kind, told = runs(shell, capsys, STOPS)
+    assert kind == "KeyboardInterrupt"
+    assert "in its line 6: `poll()`" in told
+    assert "Traceback" not in told
+    waits = "import signal, sched\nlater = sched.scheduler()\n"
+    waits += "later.enter(0, 1, signal.raise_signal, (signal.SIGINT,))\nlater.run()"
+    _, told = runs(shell, capsys, waits)
+    assert "in its line 4: `later.run()`" in told
+    assert "sched.py" not in told
+
+
 @pytest.mark.parametrize("spoilt", ["", "{", "[]", '{"cells": 7}', '{"cells": [7]}'])
 def test_a_notebook_that_cannot_be_read_hides_no_error(shell, capsys, tmp_path, spoilt):
     (tmp_path / "lesson.ipynb").write_text(spoilt)

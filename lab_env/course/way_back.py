@@ -1,13 +1,15 @@
-"""A way back for who has skipped a cell or restarted the kernel: which cell makes the name.
+"""A way back for who has skipped a cell, restarted the kernel or interrupted a cell.
 
 An extension of IPython, loaded into each kernel that `lab` starts. A NameError of a name that an
-earlier cell of this notebook defines is answered by a sentence; after Interrupt, the student's own
-line is shown with a sentence, and no line of the lab's. Any other error stays as it is.
+earlier cell of this notebook defines is answered by a sentence: which cell makes it. So is an
+interrupt: at which of the student's lines. Any other error stays as it is.
 """
 
 import ast
 import json
+import linecache
 import os
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -104,35 +106,35 @@ def told(error: NameError, running: str, lab_is_here: bool) -> str | None:
     return sentence if lab_is_here else f"{sentence} {say('way_back.lab_is_gone')}"
 
 
-def own_part(trace: TracebackType | None, names: dict) -> TracebackType | None:
-    """Return the part of a trace that is the student's: up to the last line of hers.
+def interrupted(trace: TracebackType | None, namespace: dict) -> str | None:
+    """Return the sentence for an interrupt, or None if none of the student's lines was running.
 
     Args:
-        trace: of an error.
-        names: the kernel's own names, which the functions of a notebook's cells have as globals.
+        trace: of the interrupt.
+        namespace: the global names of the notebook's cells.
     """
-    steps = []
-    while trace is not None:
-        steps.append(trace)
-        trace = trace.tb_next
-    while steps and steps[-1].tb_frame.f_globals is not names:
-        steps.pop()
-    own = None
-    for step in reversed(steps):
-        own = TracebackType(own, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    return own
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(trace)
+        if frame.f_globals is namespace
+    ]
+    if not own:
+        return None
+    file, number = own[0]  # of the cell itself, and not of a function that it calls
+    return say("way_back.interrupted", number=number, line=linecache.getline(file, number).strip())
 
 
 def load_ipython_extension(shell) -> None:
-    """Answer the NameErrors of this kernel; after Interrupt, show the student's lines alone."""
+    """Answer the NameErrors and the interrupts of this kernel."""
 
     def answer(shell, kind, error, trace, tb_offset=None):
-        if isinstance(error, KeyboardInterrupt):
-            return interrupted(shell, kind, error, trace, tb_offset)
         sentence = None
         try:
-            history = shell.user_ns.get("In") or [""]
-            sentence = told(error, history[-1], "lab" in shell.user_ns)
+            if isinstance(error, NameError):
+                history = shell.user_ns.get("In") or [""]
+                sentence = told(error, history[-1], "lab" in shell.user_ns)
+            else:
+                sentence = interrupted(trace, shell.user_ns)
         except Exception:  # whatever is wrong here, the student's own error is what counts
             sentence = None
         if sentence is None:
@@ -140,16 +142,7 @@ def load_ipython_extension(shell) -> None:
                 kind, error, trace, tb_offset=tb_offset
             )
         else:
-            lines = [f"{kind.__name__}: {error}", "", sentence]
-        shell._showtraceback(kind, error, lines)
-        return lines
-
-    def interrupted(shell, kind, error, trace, tb_offset):
-        own = own_part(trace, shell.user_global_ns)
-        if own is not None:
-            error = type(error)(say("way_back.interrupted")).with_traceback(own)
-            trace = own
-        lines = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=tb_offset)
+            lines = [f"{kind.__name__}: {error}".removesuffix(": "), "", sentence]
         shell._showtraceback(kind, error, lines)
         return lines
 
