@@ -129,18 +129,3 @@ def test_a_notebook_that_cannot_be_read_hides_no_error(shell, capsys, tmp_path, 
     (tmp_path / "lesson.ipynb").write_text(spoilt)
     _, told = runs(shell, capsys, "print(groups, handle)")
     assert "Traceback" in told
-
-
-def test_an_interrupt_shows_her_line_and_no_line_of_a_library(shell, capsys):
-    code = "import json\n\n\njson.loads('{}', object_hook=stopped)"
-    shell.user_ns["stopped"] = stopped
-    kind, told = runs(shell, capsys, code)
-    assert kind == "KeyboardInterrupt"
-    assert "----> 4 json.loads('{}', object_hook=stopped)" in told
-    assert "scan_once" not in told
-    assert "You have interrupted this cell at this line" in told
-
-
-def stopped(_):
-    """Stand for a library that is interrupted."""
-    raise KeyboardInterrupt
