@@ -16,7 +16,7 @@ FEW_FRAMES = "from lab_env.figures.engine import live as _live; _live.PERIOD = 0
 SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute
 
 
-def some(answers, live: int = 2) -> list:
+def some(answers, live: int = 1) -> list:
     """Return answers as parameters of a test: the first are tried each day, all in the night.
 
     Args:

@@ -34,9 +34,10 @@ SLOW = {
     "uv_tool",
     "programs",
 }
-# containers, a shared cluster, the Spring application apart from its lesson, a control plane
+# containers, a shared cluster, a control plane; Spring and the emulated AWS apart from their
+# lessons; Java's AOT cache apart from a start
 LANDING = {"docker_engine", "temurin", "mvn", "control_plane_built", "uv_tool", "shared", "trained",
-           "rabbit_server"}  # fmt: skip
+           "rabbit_server", "served", "walked", "own_aot"}  # fmt: skip
 WORKER_BYTES = 1.5e9  # a worker with a lesson: its kernel, Kafka, eight services
 WORKERS_PER_CORE = 2  # most of a test is waiting; measured: CONTRIBUTING.md
 

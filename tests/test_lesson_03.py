@@ -295,13 +295,13 @@ def screens(first: str, second: str, react="show_line", start="'earliest'") -> s
 
 OWN = "new_group('a')", "new_group('b')"
 WRONG_SCREENS = {
-    "both under one name": (
-        screens(*OWN).replace("screen-B", "screen-A"),
-        "under a name of its own",
-    ),
     "one group": (
         START + "group = new_group('both')\n" + screens("group", "group").removeprefix(START),
         "two members of one group share",
+    ),
+    "both under one name": (
+        screens(*OWN).replace("screen-B", "screen-A"),
+        "under a name of its own",
     ),
     "no group": (screens("None", "None"), "nobody remembers how far a screen has come"),
     "one without a group": (screens("new_group('a')", "None"), "A screen without a group"),
