@@ -16,7 +16,7 @@ from lab_env.ground.patience import PAUSE, Patience
 from lab_env.processes import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from kafka import KafkaAdminClient
 
@@ -100,6 +100,8 @@ def join(word: str, name: str) -> Joined:
     if (before := kept()) and before.word != word:
         raise BadInputError("classroom.in_another", word=before.word)
     cluster = os.environ.get(client_config.CLASS, "")
+    if cluster and not client_config.ADDRESSES.fullmatch(cluster):  # a file; from any folder
+        cluster = str(Path(cluster).expanduser().absolute())
     member = Joined(word, name, external.student(), cluster)
     try:
         with _admin(client_config.of_class()) as (admin, replication):
@@ -219,7 +221,7 @@ def remove(admin: "KafkaAdminClient", topic: str) -> None:
 
 
 @contextlib.contextmanager
-def _admin(settings: client_config.ClientConfig) -> "Iterator[tuple[KafkaAdminClient, int]]":
+def _admin(settings: client_config.ClientConfig) -> "Generator[tuple[KafkaAdminClient, int]]":
     from kafka import KafkaAdminClient
 
     from lab_env.clusters import external

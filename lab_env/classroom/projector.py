@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from lab_env.classroom.gathering import Gathering, Votes
@@ -61,7 +61,7 @@ class Projector:
         from rich.text import Text
 
         head = Text(say("classroom.head", word=self.word, count=len(gathering.students)), "bold")
-        parts = [head]
+        parts: list[Text | Table] = [head]
         if not answers:
             parts.append(Text(say("classroom.silent"), "bold red"))
         if hands := gathering.hands():
@@ -179,7 +179,7 @@ def _bar(value: int, most: int, sign: str, colour: str):
 
 
 @contextlib.contextmanager
-def pressed() -> Iterator[deque[str]]:
+def pressed() -> Generator[deque[str]]:
     """Have the keys that are pressed, as long as the block runs; none where nobody can press."""
     keys: deque[str] = deque()
     if not sys.stdin.isatty():
@@ -203,7 +203,7 @@ def pressed() -> Iterator[deque[str]]:
 
 
 @contextlib.contextmanager
-def _letter_by_letter() -> Iterator:
+def _letter_by_letter() -> Generator[Callable[[], str]]:
     """Have a function that returns the next letter, or "" after a while."""
     if os.name == "nt":
         import msvcrt

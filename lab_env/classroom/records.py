@@ -7,6 +7,8 @@ kinds below is no record of a class.
 import json
 import re
 
+from lab_env.clusters.ledger import CLASS
+
 WORD = re.compile(r"[a-z0-9][a-z0-9-]{1,29}")
 NAME, AT, HAND, PREDICTION, STEP, EXERCISE = (
     "name", "at", "hand", "prediction", "step", "exercise",
@@ -43,12 +45,12 @@ def student_topic(student: str, word: str) -> str:
         student: her prefix, without the dot.
         word: of the class.
     """
-    return f"{student}.lab-class.{word}"
+    return f"{student}.{CLASS}{word}"
 
 
 def student_of(topic: str, word: str) -> str | None:
     """Return whose topic of this class it is, None if it is none."""
-    found = re.fullmatch(rf"({STUDENT})\.lab-class\.{re.escape(word)}", topic)
+    found = re.fullmatch(rf"({STUDENT})\.{re.escape(CLASS + word)}", topic)
     return found[1] if found else None
 
 

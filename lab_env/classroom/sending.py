@@ -119,10 +119,15 @@ class Sender:
 
 
 def producer(member: membership.Joined) -> Any:
-    """Return a producer for the class, which logs nothing."""
+    """Return a producer for the class."""
     from confluent_kafka import Producer
 
-    settings = {
+    return Producer(settings(member))
+
+
+def settings(member: membership.Joined) -> dict:
+    """Return a producer's settings: it logs nothing."""
+    own = {
         "logger": _still,
         "error_cb": lambda error: None,
         "log.connection.close": False,
@@ -132,7 +137,7 @@ def producer(member: membership.Joined) -> Any:
         "topic.metadata.refresh.interval.ms": 900_000,
     }
     connection = client_config.of_class(member.cluster).connection
-    return Producer(librdkafka(connection) | settings)
+    return librdkafka(connection) | own
 
 
 def deliver(

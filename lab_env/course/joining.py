@@ -1,6 +1,7 @@
 """What joins a student and a class: ``lab join``, ``lab hand``, ``lab leave``, ``lab class``."""
 
 import random
+from collections.abc import Callable
 
 import click
 
@@ -83,11 +84,18 @@ def watch_class(word: str | None, once: bool, end: bool) -> None:
             _until_all_is_read(watcher)
             console.print(picture.draw(watcher.gathering, watcher.answers))
         else:
-            _live(console, picture, watcher)
+            live(console, picture, watcher)
 
 
-def _live(console, picture, watcher) -> None:
-    """Draw again and again until a key ends it; a picture that would be the same is not drawn."""
+def live(console, picture, watcher, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Draw again and again until a key ends it; a picture that would be the same is not drawn.
+
+    Args:
+        console: rich's.
+        picture: a `Projector`.
+        watcher: a `Watcher` of the class.
+        goes_on: asked after each look.
+    """
     from rich.live import Live
 
     from lab_env.classroom import projector
@@ -95,9 +103,9 @@ def _live(console, picture, watcher) -> None:
     drawn = None
     with (
         projector.pressed() as keys,
-        Live(console=console, screen=console.is_terminal, auto_refresh=False) as live,
+        Live(console=console, screen=console.is_terminal, auto_refresh=False) as screen,
     ):
-        while True:
+        while goes_on():
             watcher.look(LOOK)
             while keys:
                 drawn = None
@@ -105,7 +113,7 @@ def _live(console, picture, watcher) -> None:
                     return
             seen = (watcher.gathering.changes, watcher.answers, console.size)
             if seen != drawn:
-                live.update(picture.draw(watcher.gathering, watcher.answers), refresh=True)
+                screen.update(picture.draw(watcher.gathering, watcher.answers), refresh=True)
                 drawn = seen
 
 
