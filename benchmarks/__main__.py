@@ -28,6 +28,7 @@ SUBJECTS = (
     "observation",
     "services",
     "throughput",
+    "classroom",
     "lessons",
 )
 SLOW = "slow"

@@ -17,6 +17,7 @@ The map, from the top down: each part may use those below it and none above, and
                   side, and killed at their worst moments
     drawings      still drawings of the mechanisms, kept as SVG beside the lessons
     figures       live pictures of facts; figures/engine keeps one alive; knows no broker
+    classroom     a class, live: what a notebook tells it, who is in it, what the projector shows
     topics        made, made anew, and who used them meanwhile
     observation   samples of the broker, through clients alone; observation/facts: what happened
                   (owners, leaders, pauses, ...), each defined once

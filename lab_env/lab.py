@@ -9,15 +9,15 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from lab_env import clusters
+from lab_env.classroom import cells
 from lab_env.clusters.ledger import RESERVED
-from lab_env.clusters.librdkafka_log import ClientLog
+from lab_env.clusters.librdkafka import librdkafka
 from lab_env.ground import arguments, notices, packages
 from lab_env.ground.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.ground.journal import Journal, Mark
 from lab_env.ground.patience import PAUSE, QUIET, TIMES, Patience, Telling
 from lab_env.ground.refusals import refusal
 from lab_env.ground.reports import Reports
-from lab_env.ground.secrets import Handed, MaskedDict, plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Lab:
         self.journal = Journal()
         self._cluster: Cluster = clusters.start(kind, brokers, progress=progress)
         notices.watch_cells()
+        cells.watch()
         try:
             self._cluster.on_event = _marker(self.journal)
             _round_trip(self._cluster, brokers, quiet=not progress)
@@ -868,24 +869,6 @@ class LabInService:
         if name.startswith("__"):
             raise AttributeError(name)
         raise BadInputError("lab.in_service")
-
-
-def librdkafka(connection: dict) -> dict:
-    """Return a connection of kafka-python's in librdkafka's names, as confluent-kafka wants it."""
-    names = {
-        "security_protocol": "security.protocol",
-        "sasl_mechanism": "sasl.mechanism",
-        "sasl_plain_username": "sasl.username",
-        "sasl_plain_password": "sasl.password",
-        "ssl_cafile": "ssl.ca.location",
-        "ssl_certfile": "ssl.certificate.location",
-        "ssl_keyfile": "ssl.key.location",
-    }
-    told = {names[key]: value for key, value in connection.items() if key in names}
-    if "sasl.password" in told:  # librdkafka asks a text for its str()
-        told["sasl.password"] = Handed(plain(told["sasl.password"]))
-    servers = ",".join(connection["bootstrap_servers"])
-    return MaskedDict({"bootstrap.servers": servers, "logger": ClientLog(), **told})
 
 
 def _words(condition: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab_env.course import copies, lessons
+from lab_env.course import copies, lessons, updates
 from lab_env.ground import project
 from lab_env.ground.errors import StorageError
 
@@ -62,6 +62,20 @@ def test_what_she_has_changed_stays_and_ours_stands_beside_it(ours, tmp_path):
     assert (hers / "01_b.new.ipynb").read_text(encoding="utf-8") == "version 2"
     assert "01_b.new.ipynb" in " ".join(copies.told(done, hers))
     assert copies.bring(hers) == copies.Brought()
+
+
+def test_a_lesson_that_she_has_only_run_is_brought_up_to_date(ours, tmp_path):
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    notebook = {"cells": [cell | {"source": "1 + 1"}], "metadata": {}}
+    hers = tmp_path / "hers"
+    (ours / "01_b.ipynb").write_bytes(updates.as_bytes(notebook))
+    copies.bring(hers)
+    ran = {"cells": [cell | {"source": "1 + 1", "execution_count": 7}], "metadata": {}}
+    (hers / "01_b.ipynb").write_bytes(updates.as_bytes(ran))
+    assert copies.bring(hers) == copies.Brought()  # and keeps what the run has shown
+    assert (hers / "01_b.ipynb").read_bytes() == updates.as_bytes(ran)
+    (ours / "01_b.ipynb").write_bytes(updates.as_bytes(notebook | {"new": True}))
+    assert copies.bring(hers).updated == ["01_b.ipynb"]
 
 
 def test_a_lesson_that_she_has_deleted_stays_away_until_it_is_another(ours, tmp_path):

@@ -92,6 +92,30 @@ def test_an_update_never_overwrites_what_a_student_has_written(tmp_path, monkeyp
     assert {one.file.name for one in handed_in} == {hers.name, other.name}
 
 
+def test_a_lesson_that_she_alone_has_changed_gets_no_other_laid_beside_it(tmp_path):
+    handout.hand_out(tmp_path, ["00"])
+    hers = tmp_path / "00_start_here.ipynb"
+    change(hers, "exercise-1-stub", "my work")
+    before = hers.read_bytes()
+    for _ in range(2):
+        done = handout.hand_out(tmp_path, ["00"])
+        assert set(done.values()) == {handout.SAME}
+        assert not list(tmp_path.rglob("*.new.*"))
+    assert hers.read_bytes() == before
+    assert "stays" not in " ".join(handout.told(done))
+
+
+@pytest.mark.parametrize("spoilt", ["", "[]", "{", '{"00_start_here.ipynb": 7}'])
+def test_without_its_list_nothing_that_was_worked_on_is_overwritten(tmp_path, spoilt):
+    handout.hand_out(tmp_path, ["00"])
+    hers = tmp_path / "00_start_here.ipynb"
+    change(hers, "exercise-1-stub", "my work")
+    before = hers.read_bytes()
+    (tmp_path / handout.KEPT).write_text(spoilt, encoding="utf-8")
+    handout.hand_out(tmp_path, ["00"])
+    assert hers.read_bytes() == before
+
+
 def test_what_lay_there_before_or_was_taken_away_is_the_students(tmp_path):
     (tmp_path / "README.md").write_text("my notes")
     handout.hand_out(tmp_path, ["00"])

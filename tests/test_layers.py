@@ -21,6 +21,7 @@ LAYERS = {
     "clusters": UP_TO_PROCESSES,
     "observation": {"messages", "ground"},
     "observation.facts": {"messages", "ground", "observation.sample"},
+    "classroom": {*UP_TO_PROCESSES, "clusters"},
     "topics": {*UP_TO_PROCESSES, "clusters", "observation"},
     "figures.engine": {"messages", "ground", "observation", "observation.facts"},
     "figures": {"messages", "ground", "observation", "observation.facts", "figures.engine"},
@@ -32,15 +33,15 @@ LAYERS = {
     "aws": UP_TO_PROCESSES,
     "lab": {
         *KAFKA, "observation", "observation.facts", "topics", "figures", "experiments", "around",
-        "spring",
+        "spring", "classroom",
     },
     "checks": {
         *KAFKA, "observation", "observation.facts", "experiments", "around", "spring",
-        "kubernetes", "aws", "lab", "topics",
+        "kubernetes", "aws", "lab", "topics", "classroom",
     },
     "course": {
         *KAFKA, "observation", "topics", "figures", "figures.engine", "experiments", "around",
-        "spring", "kubernetes", "aws", "lab", "checks",
+        "spring", "kubernetes", "aws", "lab", "checks", "classroom",
     },
 }  # fmt: skip
 # single modules that may look further than their layer

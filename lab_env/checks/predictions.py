@@ -16,7 +16,9 @@ from numbers import Real
 
 from lab_env.checks import progress
 from lab_env.checks.result import boxed
+from lab_env.classroom import cells, sending
 from lab_env.ground.errors import BadInputError
+from lab_env.ground.words import is_empty, word
 from lab_env.messages import say
 
 NAME = re.compile(r"(\d\d) ([a-z0-9-]+)")
@@ -110,13 +112,14 @@ def foreseen(
     _asked.setdefault(lesson, {})[question] = answer
     value = {FORESEEN: True, OTHERWISE: False, NONE: None}[answer.kind]
     progress.keep(lesson, progress.PREDICTIONS, question, value)
+    sending.happened(lesson, question, cells.said_of(prediction), word(happened))
     return answer
 
 
 def _parts(prediction: object, happened: object, because: Mapping, near: float) -> list[Part]:
     if not isinstance(happened, Mapping):
         return [_part("", prediction, happened, because, near)]
-    if not _empty(prediction) and not isinstance(prediction, Mapping):
+    if not is_empty(prediction) and not isinstance(prediction, Mapping):
         names = ", ".join(map(str, happened))
         told = say(
             "predictions.other_shape",
@@ -135,16 +138,12 @@ def _parts(prediction: object, happened: object, because: Mapping, near: float) 
 
 
 def _part(name: str, said: object, happened: object, because: Mapping, near: float) -> Part:
-    if _empty(said):
+    if is_empty(said):
         return Part(name, NONE, say("predictions.nobody_said", happened=word(happened)))
     if same(said, happened, near):
         return Part(name, FORESEEN, say("predictions.it_was", happened=word(happened)))
     told = say("predictions.you_said", said=word(said), happened=word(happened))
     return Part(name, OTHERWISE, told, meaning(said, because))
-
-
-def _empty(said: object) -> bool:
-    return said is ... or said is None or (isinstance(said, str) and not said.strip(". "))
 
 
 def same(said: object, happened: object, near: float) -> bool:
@@ -193,32 +192,6 @@ def meaning(said: object, because: Mapping) -> str:
         if isinstance(meaning, str) and same(said, guess, 0.0):
             return meaning
     return ""
-
-
-def word(value: object) -> str:
-    """Return a value as a person writes it; of what cannot be written, its kind."""
-    try:
-        return _written(value)
-    except Exception:  # a number of thousands of digits, a student's own __str__
-        return type(value).__name__
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    if isinstance(value, Real):
-        number = float(value)
-        return f"{number:.4g}" if number % 1 else f"{number:.0f}"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {word(one)}" for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(word, value)) or "[]"
-    if isinstance(value, set | frozenset):
-        return ", ".join(sorted(map(word, value))) or "{}"
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _head(part: Part) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec
 
+from lab_env.classroom import records, sending
 from lab_env.ground import arguments
 from lab_env.ground.errors import LabError
 from lab_env.ground.refusals import refusal
@@ -49,6 +50,7 @@ class Result:
         hint: what to look at next; "" when passed.
         possible: False where the exercise cannot be done on this machine: then it has neither
             passed nor failed, and ``found`` says what is missing.
+        key: of the sentence in the catalogue; "" where it is in none.
     """
 
     passed: bool
@@ -56,6 +58,7 @@ class Result:
     expected: str = ""
     hint: str = ""
     possible: bool = True
+    key: str = ""
 
     def __bool__(self) -> bool:
         return self.passed
@@ -103,7 +106,7 @@ def boxed(colour: str, page: str, look: str = LIGHT) -> str:
 
 def passed(key: str, /, **values: object) -> Result:
     """Return the answer for an exercise that is done; ``key`` is what was found."""
-    return Result(True, say(key, **values))
+    return Result(True, say(key, **values), key=key)
 
 
 def not_yet(key: str, /, **values: object) -> Result:
@@ -118,12 +121,13 @@ def not_yet(key: str, /, **values: object) -> Result:
         say(key, **values),
         say(f"{key}_expected", **values),
         say(f"{key}_hint", **values),
+        key=key,
     )
 
 
 def not_here(key: str, /, **values: object) -> Result:
     """Return the answer for an exercise that cannot be done here; ``key`` says what is missing."""
-    return Result(False, say(key, **values), possible=False)
+    return Result(False, say(key, **values), possible=False, key=key)
 
 
 def misused(check: str, name: str, value: object) -> Result:
@@ -137,16 +141,18 @@ def graded(function: Callable[Given, Result]) -> Callable[Given, Result]:
 
     @functools.wraps(function)
     def answer(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        said = judged(*args, **kwargs)
+        _keep(function.__module__, answer.__name__, said)
+        return said
+
+    def judged(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         from kafka.errors import KafkaError
 
         try:
             wrong = _wrong_call(function, answer.__name__, args, kwargs)
-            said = function(*args, **kwargs) if wrong is None else wrong
-            if said.passed:
-                _keep(function.__module__, answer.__name__)
-            return said
+            return function(*args, **kwargs) if wrong is None else wrong
         except LabError as error:
-            return Result(False, str(error))
+            return Result(False, str(error), key=error.key)
         except KafkaError as error:
             if why := refusal(error):
                 return not_yet("checks.kafka_refused", why=why)
@@ -156,14 +162,17 @@ def graded(function: Callable[Given, Result]) -> Callable[Given, Result]:
     return answer
 
 
-def _keep(module: str, name: str) -> None:
-    """Keep on this machine that an exercise is done."""
+def _keep(module: str, name: str, said: Result) -> None:
+    """Keep on this machine that an exercise is done, and tell the class, if there is one."""
     from lab_env.checks import LESSONS, progress
 
     lesson = module.rpartition(".")[2]
     if lesson in LESSONS:
         number = f"{LESSONS.index(lesson):02}"
-        progress.keep(number, progress.EXERCISES, name, True)
+        if said.passed:
+            progress.keep(number, progress.EXERCISES, name, True)
+        if said.possible:
+            sending.tried(records.EXERCISE, number, name, said.passed, said.key)
 
 
 def _wrong_call(function: Callable, name: str, args: tuple, kwargs: dict) -> Result | None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 from lab_env.checks import attempts, progress
 from lab_env.checks.evidence import settle, start_seconds
-from lab_env.checks.predictions import NAME, meaning, same, word
+from lab_env.checks.predictions import NAME, meaning, same
 from lab_env.checks.result import LOOKS, Result, boxed, graded, not_yet
+from lab_env.classroom import records, sending
+from lab_env.ground.words import word
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -73,8 +75,10 @@ def step(
     told = {"found": word(value), "wanted": word(wanted)}
     if _reached(value, wanted, near):
         progress.keep(known[1], progress.STEPS, known[2], True)
+        sending.tried(records.STEP, known[1], known[2], True, "")
         return Step(True, say("small_steps.reached", **told))
     why = _why(value, wanted, because or {}, near)
+    sending.tried(records.STEP, known[1], known[2], False, why)
     return Step(False, say("small_steps.found", **told), say("small_steps.wanted", **told), why)
 
 

@@ -10,6 +10,8 @@ from lab_env.ground.secrets import Secret
 
 BOOTSTRAP = "KAFKA_LAB_BOOTSTRAP"
 FILE = "KAFKA_LAB_PROPERTIES"
+CLASS = "KAFKA_LAB_CLASS"
+ADDRESSES = re.compile(r"[^,\s]+:\d{1,5}(,[^,\s]+:\d{1,5})*")
 # variable, Kafka's name in a properties file, kafka-python's name
 NAMES = (
     (BOOTSTRAP, "bootstrap.servers", "bootstrap_servers"),
@@ -51,10 +53,35 @@ def read() -> ClientConfig:
     for variable, _, name in NAMES:
         if value := os.environ.get(variable):
             found[name] = value
+    return _settings(found, BOOTSTRAP)
+
+
+def of_class(cluster: str = "") -> ClientConfig:
+    """Return the settings of the cluster that a class meets on.
+
+    It is named by ``KAFKA_LAB_CLASS``: an address without a login and TLS, or a properties file.
+    Without it, it is the cluster that the other variables name.
+
+    Args:
+        cluster: what takes the place of the variable where that is not set.
+
+    Raises:
+        BadInputError: no cluster is named, or something that cannot work.
+    """
+    if where := os.environ.get(CLASS) or cluster:
+        if ADDRESSES.fullmatch(where):
+            return _settings({"bootstrap_servers": where}, CLASS)
+        return _settings(_of_file(where, CLASS), CLASS)
+    if not named():
+        raise BadInputError("classroom.no_cluster", variable=CLASS, other=BOOTSTRAP)
+    return read()
+
+
+def _settings(found: dict, variable: str) -> ClientConfig:
     servers = [one.strip() for one in found.get("bootstrap_servers", "").split(",") if one.strip()]
     if not servers or not all(re.fullmatch(r".+:\d{1,5}", one) for one in servers):
         got = found.get("bootstrap_servers", "")
-        raise BadInputError("external.bad_bootstrap", got=got, variable=BOOTSTRAP)
+        raise BadInputError("external.bad_bootstrap", got=got, variable=variable)
     if "sasl_plain_password" in found:
         found["sasl_plain_password"] = Secret(found["sasl_plain_password"])
     _check(found)
@@ -114,12 +141,12 @@ def _replication() -> int:
     return int(wanted)
 
 
-def _of_file(path: str) -> dict[str, str]:
+def _of_file(path: str, variable: str = FILE) -> dict[str, str]:
     """Return what a Java client's properties file says, in kafka-python's names."""
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise BadInputError("external.bad_file", file=path, variable=FILE, why=error) from None
+        raise BadInputError("external.bad_file", file=path, variable=variable, why=error) from None
     text = re.sub(r"\\\r?\n\s*", "", text)  # a line that goes on in the next
     found = {}
     for line in text.splitlines():

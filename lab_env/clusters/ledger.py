@@ -42,6 +42,7 @@ HELP_SECONDS = 60.0  # of a helper that removes what a lab had no time for
 WRITE_SECONDS = 10.0
 DELETE_SECONDS = 3.0  # without a topic less
 RESERVED = "lab-"  # names behind the prefix that begin so are the lab's own
+CLASS = f"{RESERVED}class."  # a class that the student is in: `lab leave` removes it
 READY = re.compile(r"lab-ready-[0-9a-f]{6}")  # of the round trip at a lab's start
 
 
@@ -425,7 +426,11 @@ def clean(connection: dict, student: str, me: str, tell: Callable[[str], None]) 
         known = {
             name for one in read(connection, admin, student) for name in (one.topic, *one.made)
         }
-        mine = [name for name in admin.list_topics() if name.startswith(f"{student}.")]
+        mine = [
+            name
+            for name in admin.list_topics()
+            if name.startswith(f"{student}.") and not name.startswith(f"{student}.{CLASS}")
+        ]
         ready = [name for name in mine if READY.fullmatch(name.rpartition(".")[2])]
         if strange := sorted({*mine} - known - {*ready}):
             tell(say("external.unclaimed", count=len(strange), names=", ".join(strange)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from lab_env.clusters import training
-from lab_env.course import cleaning, lessons, teaching
+from lab_env.course import cleaning, joining, lessons, teaching
 from lab_env.ground.errors import BadInputError, LabError
 from lab_env.messages import say
 
@@ -207,6 +207,8 @@ def clean(everything: bool) -> None:
 
 lab.add_command(teaching.grade)
 lab.add_command(teaching.handout)
+for command in (joining.join, joining.hand, joining.leave, joining.watch_class):
+    lab.add_command(command)
 
 
 def main() -> None:

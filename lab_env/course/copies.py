@@ -1,11 +1,11 @@
 """A student's own copies of the lessons that an installed package brings; hers are never lost."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab_env.course import updates
 from lab_env.ground import project
 from lab_env.ground.errors import StorageError
 from lab_env.messages import say
@@ -48,7 +48,7 @@ def bring(folder: Path) -> Brought:
         return done  # a checkout: these are the lessons
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        known = _known(folder)
+        known = updates.known(folder / BROUGHT)
         for ours in _files(source):
             name = ours.relative_to(source).as_posix()
             _bring(ours, folder / name, name, known, done)
@@ -69,7 +69,7 @@ def told(done: Brought, folder: Path) -> list[str]:
     if done.updated:
         lines.append(say("copies.updated", names=", ".join(done.updated)))
     if done.kept:
-        new = ", ".join(_beside(Path(name)).name for name in done.kept)
+        new = ", ".join(updates.beside(Path(name)).name for name in done.kept)
         lines.append(say("copies.kept", names=", ".join(done.kept), new=new))
     if not (done.new or done.updated or done.kept):
         lines.append(say("copies.nothing"))
@@ -77,32 +77,20 @@ def told(done: Brought, folder: Path) -> list[str]:
 
 
 def _bring(ours: Path, hers: Path, name: str, known: dict[str, str], done: Brought) -> None:
-    now = _hash(ours)
-    before, known[name] = known.get(name), now
-    if not hers.exists():
-        if before is None:
-            done.new.append(name)
-        elif before == now:
-            return  # she has deleted it, or renamed it
-        else:
-            done.updated.append(name)
-    elif (there := _hash(hers)) == now:
-        return
-    elif there == before:
-        done.updated.append(name)
-    elif before == now:
-        return  # hers alone has changed
-    else:
+    data, before = ours.read_bytes(), known.get(name)
+    what = updates.fate(hers.read_bytes() if hers.exists() else None, before, data)
+    known[name] = updates.sum_of(data)
+    if what == updates.BESIDE:
         done.kept.append(name)
-        hers = _beside(hers)
+        hers = updates.beside(hers)
+    elif what == updates.BRING:
+        (done.new if before is None else done.updated).append(name)
+    else:
+        return
     hers.parent.mkdir(parents=True, exist_ok=True)
     fresh = hers.with_name(hers.name + ".part")
     shutil.copyfile(ours, fresh)
     fresh.replace(hers)  # whole or not at all
-
-
-def _beside(file: Path) -> Path:
-    return file.with_name(f"{file.stem}.new{file.suffix}")
 
 
 def _files(source: Path) -> list[Path]:
@@ -111,16 +99,3 @@ def _files(source: Path) -> list[Path]:
         for file in sorted(source.rglob("*"))
         if file.is_file() and not LEFT_OUT & set(file.relative_to(source).parts)
     ]
-
-
-def _known(folder: Path) -> dict[str, str]:
-    """Return what was brought before; what cannot be read is as if nothing were."""
-    try:
-        found = json.loads((folder / BROUGHT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

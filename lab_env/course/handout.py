@@ -2,18 +2,15 @@
 
 A folder that is handed out keeps in ``.handout.json`` what each file was when it was written. A
 file that has not changed since is brought up to date; one that a student has worked on stays, and
-the new one is laid beside it as ``NAME.new.ipynb``.
+a new one of ours is laid beside it as ``NAME.new.ipynb``.
 """
 
-import contextlib
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lab_env.course import lessons
-from lab_env.course.grading.submissions import UPDATED
+from lab_env.course import lessons, updates
 from lab_env.course.way_out import NBGRADER, OTTER, for_nbgrader, for_otter
 from lab_env.ground.errors import BadInputError
 from lab_env.messages import say
@@ -23,6 +20,13 @@ DRAWING = re.compile(r"\]\((drawings/[a-z0-9_]+\.svg)\)")
 TEMPLATES = Path(__file__).parent / "handing_out"  # files that are no notebooks
 COURSE = "OWNER/REPOSITORY"  # in a template: where the course itself lies
 WRITTEN, SAME, KEPT_HERS = "written", "same", "kept"
+BECAME = {
+    updates.BRING: WRITTEN,
+    updates.SAME: SAME,
+    updates.HERS: SAME,  # nothing new was there for her
+    updates.GONE: KEPT_HERS,
+    updates.BESIDE: KEPT_HERS,
+}
 
 
 def hand_out(
@@ -86,7 +90,7 @@ def _files(path: Path, solutions: bool, way: str) -> dict[str, bytes]:
         notebook = change(notebook, path.stem)
     elif not solutions:
         notebook = without_solutions(notebook)
-    files[f"{where}{path.name}"] = _as_bytes(notebook)
+    files[f"{where}{path.name}"] = updates.as_bytes(notebook)
     return files
 
 
@@ -112,58 +116,21 @@ def _template(name: str) -> bytes:
     return (TEMPLATES / name).read_bytes()
 
 
-def _as_bytes(notebook: dict) -> bytes:
-    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
-
-
 def _write(folder: Path, files: dict[str, bytes]) -> dict[Path, str]:
     """Write files, and leave alone what somebody else has changed meanwhile."""
-    known: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads((folder / KEPT).read_text(encoding="utf-8"))
-    done = {}
+    known, done = updates.known(folder / KEPT), {}
     for name, data in sorted(files.items()):
         file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
         there = file.read_bytes() if file.is_file() else None
-        if there == data:
-            done[file] = SAME
-        elif there is None and name in known:  # she has taken it away
-            done[file] = KEPT_HERS
-            continue
-        elif there is None or _is(there, known, name):
-            file.write_bytes(data)
-            done[file] = WRITTEN
-        else:
-            beside = file.with_name(f"{file.stem}{UPDATED}{file.suffix}")
-            beside.write_bytes(data)
-            done[file] = KEPT_HERS
-            continue
-        known[name] = _sum(data)
+        what = updates.fate(there, known.get(name), data)
+        known[name] = updates.sum_of(data)
+        done[file] = BECAME[what]
+        if what in (updates.BRING, updates.BESIDE):
+            place = file if what == updates.BRING else updates.beside(file)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
     (folder / KEPT).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
     return done
-
-
-def _is(there: bytes, known: dict[str, str], name: str) -> bool:
-    """Return whether a file is still as it was handed out; outputs and counts are no work."""
-    return known.get(name) in (_sum(there), _sum_as_handed_out(there))
-
-
-def _sum_as_handed_out(data: bytes) -> str:
-    """Return the sum of a notebook without what running it leaves in it."""
-    try:
-        notebook = json.loads(data)
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                cell["outputs"], cell["execution_count"] = [], None
-                cell["metadata"].pop("execution", None)
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return _sum(_as_bytes(notebook))
-
-
-def _sum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def told(done: dict[Path, str]) -> list[str]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab_env.course import lessons
+from lab_env.course.updates import UPDATED
 from lab_env.ground.errors import BadInputError
 from lab_env.messages import say
 
 MOST_BYTES = 30_000_000  # of a file: a lesson with all of its pictures has a tenth of that
 MOST_SOURCE = 100_000  # signs of a cell: a student writes a hundredth of that
 PREDICTION = "prediction"  # what the id of a prediction's cell begins with
-UPDATED = ".new"  # what a lesson is called that an update has laid beside a student's work
 KINDS = ("exercise", "step", PREDICTION)
 
 
