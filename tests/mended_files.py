@@ -35,7 +35,7 @@ WRONG_FILES = {
     "0.0.0.0 in front": ({'["127.0.0.1': '["0.0.0.0'}, "past the firewall"),
     "the other one is open": ({PORTS: f"{PORTS[:-1]}, '19092:19092']"}, "past the firewall"),
     "nothing published": ({f"    ports: {PORTS}\n": ""}, "a network of its own"),
-    "advertises 0.0.0.0": ({"HOST://127.0.0.1": "HOST://0.0.0.0"}, "as a place to go it is none"),
+    "advertises 0.0.0.0": ({"HOST://127.0.0.1": "HOST://0.0.0.0"}, "no client can go there"),
     "advertises the container": ({"HOST://127.0.0.1": "HOST://kafka"}, "does not know"),
     "another port": ({"HOST://127.0.0.1:${KAFKA_PORT:-9092}": "HOST://127.0.0.1:29092"},
         "the same variable in both places"),

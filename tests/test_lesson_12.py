@@ -309,7 +309,7 @@ def test_another_right_service_joins(contained, right):
 # -- exercise 2, started --------------------------------------------------------------------
 
 WRONG_LIVES = {
-    "a node that has no vote": ({"KAFKA_NODE_ID: 1": "KAFKA_NODE_ID: 2"}, "said on its way"),
+    "a node that has no vote": ({"KAFKA_NODE_ID: 1": "KAFKA_NODE_ID: 2"}, "log says why"),
     "an unknown key": ({"    mem_limit": "    memory: 1g\n    mem_limit"}, "Compose"),
 }  # fmt: skip
 
@@ -329,7 +329,7 @@ def test_a_file_that_does_not_live_is_told_why(contained, wrong):
 @pytest.mark.timeout(300)
 def test_the_mended_file_is_started_and_gone_again(contained):
     contained.accepts(2, contained.solution(2))
-    assert "gone there and back" in contained.output(contained.exercises[1].check)
+    assert "sent and read back" in contained.output(contained.exercises[1].check)
     label = "label=com.docker.compose.project"
     wait_until(lambda: "mended-" not in docker_cli.asked("ps", "--all", "--filter", label), 60)
 
