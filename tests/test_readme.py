@@ -64,6 +64,16 @@ def test_a_visitor_reads_it_to_its_end_and_finds_every_page():
         assert f"](docs/{page.name})" in README, page.name
 
 
+def test_what_colab_would_have_to_replace_is_what_is_asked_for():
+    page = (ROOT / "docs" / "where_it_runs.md").read_text(encoding="utf-8")
+    asked = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    rows = re.findall(r"^\| ([a-z]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for name, theirs, ours in rows:
+        assert any(re.match(f"{name}=={re.escape(ours)}( ;|$)", line) for line in asked), name
+        assert theirs != ours, f"{name} is no hindrance any more"
+
+
 def test_the_top_level_stays_short():
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
