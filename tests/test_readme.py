@@ -2,8 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 import lab_env
 from lab_env.course.cli import lab
@@ -17,12 +20,10 @@ def test_the_two_commands_stand_there_and_ci_runs_the_second():
     blocks = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
     assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run --group dev pytest"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    found = subprocess.run(
-        ["bash", "-c", ci[ci.index("command=") : ci.index('bash -c "${command%%')]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    shown = ci[ci.index("command=") : ci.index('bash -c "${command%%')]
+    # by its path: without it Windows takes the bash of its own folder, which starts a Linux
+    bash = shutil.which("bash") or pytest.skip("there is no bash")
+    found = subprocess.run([bash, "-c", shown], cwd=ROOT, capture_output=True, text=True)
     assert found.stdout.strip() == f"README: {blocks[1]}"
     # as it stands, on a bare machine; then what that left out, and what a landing needs besides
     assert 'twice bash .ci/bare bash -c "$command --passed=$passed/tests' in ci
