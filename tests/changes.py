@@ -108,6 +108,18 @@ CHANGES = (
         ),
     ),
     Change(
+        "what others run a lesson with",
+        ("docs/runners.md", "pyproject.toml"),
+        ("test_runners.py",),
+        "--landing",
+    ),
+    Change(
+        "a workflow",
+        (".github/workflows/*",),
+        ("test_workflows.py",),
+        "--landing",
+    ),
+    Change(
         "a file that leaves this machine",
         ("deploy/**/*", "docker-compose.yml", "services/board/*"),
         ("test_deploy_*.py", "test_compose_file.py"),

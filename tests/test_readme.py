@@ -2,8 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 import lab_env
 from lab_env.course.cli import lab
@@ -17,12 +20,10 @@ def test_the_two_commands_stand_there_and_ci_runs_the_second():
     blocks = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
     assert blocks == ["pip install uv && uv run lab", "pip install uv && uv run --group dev pytest"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    found = subprocess.run(
-        ["bash", "-c", ci[ci.index("command=") : ci.index('bash -c "${command%%')]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    shown = ci[ci.index("command=") : ci.index('bash -c "${command%%')]
+    # by its path: without it Windows takes the bash of its own folder, which starts a Linux
+    bash = shutil.which("bash") or pytest.skip("there is no bash")
+    found = subprocess.run([bash, "-c", shown], cwd=ROOT, capture_output=True, text=True)
     assert found.stdout.strip() == f"README: {blocks[1]}"
     # as it stands, on a bare machine; then what that left out, and what a landing needs besides
     assert 'twice bash .ci/bare bash -c "$command --passed=$passed/tests' in ci
@@ -62,6 +63,16 @@ def test_a_visitor_reads_it_to_its_end_and_finds_every_page():
     assert len(README.splitlines()) <= 120
     for page in PAGES[2:]:
         assert f"](docs/{page.name})" in README, page.name
+
+
+def test_what_colab_would_have_to_replace_is_what_is_asked_for():
+    page = (ROOT / "docs" / "where_it_runs.md").read_text(encoding="utf-8")
+    asked = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    rows = re.findall(r"^\| ([a-z]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for name, theirs, ours in rows:
+        assert any(re.match(f"{name}=={re.escape(ours)}( ;|$)", line) for line in asked), name
+        assert theirs != ours, f"{name} is no hindrance any more"
 
 
 def test_the_top_level_stays_short():
