@@ -108,6 +108,12 @@ CHANGES = (
         ),
     ),
     Change(
+        "the class, live",
+        ("lab_env/classroom/*", "docs/class_on_a_cluster.md"),
+        ("test_classroom*.py",),
+        "--landing",
+    ),
+    Change(
         "what others run a lesson with",
         ("docs/runners.md", "pyproject.toml"),
         ("test_runners.py",),

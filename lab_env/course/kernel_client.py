@@ -5,9 +5,9 @@ import atexit
 from typing import Any
 
 from jupyter_client.client import KernelClient
-from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
+from nbclient.util import run_sync
 
 STARTS = 3  # a kernel's ports are chosen before it has them: the next one is told others
 
@@ -44,11 +44,13 @@ class PatientClient(NotebookClient):
                 await self.async_start_new_kernel(**self._how)
         raise AssertionError
 
-    def let_go(self) -> None:
-        """End what is still under way after an Interrupt: at its end, Python would tell of it."""
-        loop = ensure_event_loop()
-        left = asyncio.all_tasks(loop)
+    async def _let_go(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         if left:
-            loop.run_until_complete(asyncio.wait(left))
+            await asyncio.wait(left)
+
+    def let_go(self) -> None:
+        """End what is still under way after an Interrupt: at its end, Python would tell of it."""
+        run_sync(self._let_go)()
