@@ -380,7 +380,7 @@ CARRIERS = {"1": "UA", "2": "UA", "3": "B6"}
         ({"answers": ({"UA": 1, "B6": 2},), "committed": 6}, "carrier in its own body"),
         ({"answers": ("UA",), "committed": 6}, "turns a dict"),
         ({"state": "PreparingRebalance"}, "in a few seconds"),
-        ({"ids": ("1", None)}, "belongs into the topic audit"),
+        ({"ids": ("1", None)}, "belongs in the topic audit"),
     ],
 )
 def test_an_audit_is_judged_without_a_broker(more, told):
@@ -417,4 +417,4 @@ def test_exercise_1_an_answer_among_the_events_is_told(lesson):
     """The last test, because the topic of the events is spoilt by it."""
     answer = lesson.attempt(1, counting().replace("producer.send(audit", "producer.send(topic"))
     assert not answer.passed
-    assert "An answer belongs into the topic audit" in answer.text
+    assert "An answer belongs in the topic audit" in answer.text
