@@ -169,7 +169,7 @@ def judged(shares: dict[str, int], wanted=None, state="Stable", read=False, lag=
         ({}, {"read": True}, "A member that closes"),
         ({}, {"others": ("crow",), "running": 1}, "Another name"),
         ({"crew": 6}, {"running": 1}, "copies=3 makes three names"),
-        ({"crew": 6}, {"failed": ("crew-2", "KeyError: 'x'")}, "Mend that line"),
+        ({"crew": 6}, {"failed": ("crew-2", "KeyError: 'x'")}, "Correct that line"),
         ({"a": 2, "b": 2, "c": 2}, {"lag": 7}, "To own a partition is not"),
         ({"a": 2, "b": 2, "c": 2}, {"state": "PreparingRebalance"}, "next poll()"),
         ({"a": 3, "b": 2, "c": 1}, {}, "The number of members is right"),
@@ -373,7 +373,7 @@ WRONG_RULES = {
         rules(even="roundrobin")
         + "lab.service(desk, pair, uneven, 'range', name='uneven-1')\nlab.assignment(uneven, 1)\n"
         + "lab.service(desk, pair, uneven, 'roundrobin', name='uneven-2')",
-        "Mend that line",
+        "Correct that line",
     ),
     "three members": (
         rules(uneven="range", even="roundrobin").replace(

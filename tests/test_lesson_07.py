@@ -351,7 +351,7 @@ WRONG_COUNTERS = {
         confluent(NEXT="0"),
         NEW_RECORDS,
     ),
-    "fails": (counter(INIT="service.nothing()"), "Mend that line"),
+    "fails": (counter(INIT="service.nothing()"), "Correct that line"),
 }  # fmt: skip
 RECOUNT = "consumer.poll(timeout_ms=5000, max_records=1); consumer.seek_to_beginning()"
 RIGHT_COUNTERS = {

@@ -202,7 +202,7 @@ class Back:
             if time is not None:
                 place = f"{time.tz_convert(NEW_YORK):%H:%M}"
             parts.append(f"{partition}: {offset} ({place})")
-        return ", ".join(parts) or "-"
+        return ", ".join(parts) or say("offsets_and_delivery.no_offset")
 
 
 @graded
