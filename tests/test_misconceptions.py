@@ -84,7 +84,7 @@ MET = {
         "help",
         '"attempts counted": {True',
     ),
-    "41 retry topics keep the order": ("08", "storm-over", '"none": "A key keeps'),
+    "41 retry topics keep the order": ("08", "storm-answer", '"none": "A key keeps'),
     "42 a bad record fails in the deserializer and is skipped": (
         "08",
         "silent-answer",

@@ -115,6 +115,23 @@ class Sample:
         """Return how many offsets of ``topic`` have been given out, over all partitions."""
         return sum(end for (name, _), end in self.ends.items() if name == topic)
 
+    def led(self, broker: int, *topics: str) -> list[Place]:
+        """Return the (topic, partition) of ``topics`` that a broker leads (-1: that nobody leads).
+
+        What could not be read keeps its last value: who leads may have changed since.
+        """
+        places = self._kept(*topics).items()
+        return [place for place, kept in places if kept.leader == broker]
+
+    def in_sync(self, *topics: str) -> bool:
+        """Return whether all ``topics`` have been seen, each with a leader and a whole ISR."""
+        kept = self._kept(*topics)
+        whole = all(one.leader >= 0 and len(one.isr) == len(one.replicas) for one in kept.values())
+        return whole and {topic for topic, _ in kept} == set(topics)
+
+    def _kept(self, *topics: str) -> dict[Place, Replicas]:
+        return {place: kept for place, kept in sorted(self.leaders.items()) if place[0] in topics}
+
     def consumed(self, topic: str, group: str) -> int:
         """Return up to where ``group`` has committed ``topic``, summed over partitions.
 
