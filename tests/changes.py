@@ -120,9 +120,9 @@ CHANGES = (
         "--landing",
     ),
     Change(
-        "a workflow",
-        (".github/workflows/*",),
-        ("test_workflows.py",),
+        "a workflow, or what an image of one click runs",
+        (".github/workflows/*", ".binder/*", ".devcontainer/*"),
+        ("test_workflows.py", "test_one_click.py"),
         "--landing",
     ),
     Change(

@@ -10,6 +10,7 @@ import pytest
 
 import lab_env
 from lab_env.course.cli import lab
+from lab_env.spring import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +29,13 @@ def test_the_two_commands_stand_there_and_ci_runs_the_second():
     # as it stands, on a bare machine; then what that left out, and what a landing needs besides
     assert 'twice bash .ci/bare bash -c "$command --passed=$passed/tests' in ci
     assert 'pytest --landing --passed="$passed/tests"\n' in ci
+
+
+def test_what_lesson_11_fetches_is_told_with_its_size():
+    size = sum(jar.size for jar in app.STORE.read_lock()) / 1e6
+    assert f"lesson 11 (Spring: {size:.0f} MB, " in README
+    assert "`uv run --all-extras python .binder/fetch.py`" in README
+    assert (ROOT / ".binder" / "fetch.py").is_file()
 
 
 def test_every_command_of_lab_is_listed():
