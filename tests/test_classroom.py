@@ -187,6 +187,17 @@ def test_a_class_votes_discusses_and_votes_again_before_the_answer_is_revealed()
     assert not picture.press(projector.END, one)
 
 
+def test_many_names_leave_room_for_where_they_are():
+    told = [(f"s{n}", "name", {"name": f"Student {n}"}) for n in range(60)]
+    told += [(f"s{n}", "at", {"lesson": "02", "cell": "three-trucks"}) for n in range(60)]
+    shown = printed(projector.Projector("kilo-27"), gathered(*told))
+    (line,) = (line for line in shown.splitlines() if "three-trucks" in line)
+    assert line.startswith("02 ")
+    assert " 60 " in line
+    assert "Student 0, Student 1" in line
+    assert line.rstrip().endswith("…")
+
+
 def test_an_empty_class_has_a_picture_too():
     assert "0 joined" in printed(projector.Projector("kilo-27"), Gathering())
 

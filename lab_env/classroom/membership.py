@@ -56,7 +56,7 @@ def file() -> Path:
 
 def sent_file() -> Path:
     """Return where each record that was sent is written down, a line each."""
-    return folders.home() / "class-sent.jsonl"
+    return folders.home() / "class-sent.txt"
 
 
 def kept() -> Joined | None:
@@ -175,6 +175,8 @@ def end_class(word: str) -> None:
 
 def note_sent(lines: list[str]) -> None:
     """Write down what was sent, so that the student can read each word of it."""
+    if not lines:
+        return
     place = sent_file()
     with contextlib.suppress(OSError):
         if place.exists() and place.stat().st_size > SENT_BYTES:

@@ -154,16 +154,17 @@ def _as_number(answer: str) -> tuple[float, str]:
 
 
 def _table(*heads: str) -> "Table":
+    """Return a table; a column of names or reasons gets what room the others leave."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, expand=False)
+    wide = heads[-1] in ("names", "why")
+    table = Table(box=None, pad_edge=False, expand=wide)
     for head in heads:
-        last = head in ("names", "why")
         table.add_column(
             say(f"classroom.head_{head}"),
-            no_wrap=head == "names",
-            overflow="ellipsis" if head == "names" else "fold",
-            ratio=1 if last else None,
+            no_wrap=head != "why",
+            overflow="ellipsis",
+            ratio=1 if wide and head == heads[-1] else None,
         )
     return table
 

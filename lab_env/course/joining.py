@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from lab_env.ground.errors import LabError
+from lab_env.ground.errors import BrokerError, LabError
 from lab_env.messages import say
 
 # the alphabet that pilots spell with: nobody mishears these
@@ -55,7 +55,7 @@ def leave() -> None:
     try:
         member = membership.leave()
     except LabError as error:
-        raise _said(say("classroom.left_offline", why=error)) from None
+        raise BrokerError("classroom.left_offline", why=error) from None
     if member is None:
         click.echo(say("classroom.in_none"))
     else:
@@ -143,7 +143,3 @@ def _tell_what_was_sent() -> None:
         click.echo(membership.sent_file().read_text(encoding="utf-8"), nl=False)
     except OSError:
         click.echo(say("classroom.nothing_sent"))
-
-
-def _said(text: str) -> click.ClickException:
-    return click.ClickException(text)
