@@ -199,9 +199,11 @@ def test_who_leaves_is_gone_from_the_cluster_and_from_the_projector(shared, stud
     with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
         assert records.student_topic("ana", WORD) not in admin.list_topics()
     assert "in no class" in lab("leave")
-    lab("join", WORD, "--name", "Anna")  # and may come back, with nothing from before
-    seen = course(lambda seen: seen.names() == {"ana": "Anna"} and seen)
+    lab("join", WORD, "--name", "Ana")  # and may come back, with nothing from before
+    seen = course(lambda seen: seen.names() == {"ana": "Ana"} and seen)
     assert seen.places() == {}
+    sending.at("02", "start")  # from the notebook that was open all the while
+    course(lambda seen: seen.places() == {("02", "start"): ["Ana"]})
 
 
 def test_a_lost_cluster_costs_a_student_nothing_and_what_counts_arrives_later(

@@ -35,6 +35,7 @@ class Joined:
         student: her prefix, without the dot: what the cluster's rights know her by.
         cluster: what ``KAFKA_LAB_CLASS`` said when she joined.
         left: whether she has left, and the cluster could not be told yet.
+        since: when she joined (s since 1970): whoever comes back begins anew.
     """
 
     word: str
@@ -42,6 +43,7 @@ class Joined:
     student: str
     cluster: str = ""
     left: bool = False
+    since: float = 0.0
 
     @property
     def topic(self) -> str:
@@ -102,7 +104,7 @@ def join(word: str, name: str) -> Joined:
     cluster = os.environ.get(client_config.CLASS, "")
     if cluster and not client_config.ADDRESSES.fullmatch(cluster):  # a file; from any folder
         cluster = str(Path(cluster).expanduser().absolute())
-    member = Joined(word, name, external.student(), cluster)
+    member = Joined(word, name, external.student(), cluster, since=time.time())
     try:
         with _admin(client_config.of_class()) as (admin, replication):
             if not exists(admin, records.class_topic(word)):
