@@ -131,7 +131,7 @@ def settings(member: membership.Joined) -> dict:
         "logger": _still,
         "error_cb": lambda error: None,
         "log.connection.close": False,
-        "enable.metrics.push": False,  # what brokers may ask of clients (KIP-714) is none of a class
+        "enable.metrics.push": False,  # of KIP-714 nobody here asks
         "acks": "all",
         "max.in.flight": 1,  # of a key the newest has to stay the last
         "message.timeout.ms": int(1000 * DELIVERY),
