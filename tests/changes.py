@@ -93,7 +93,8 @@ CHANGES = (
         "observation",
         ("lab_env/observation/**/*",),
         (
-            "test_observation.py", "test_other_groups.py", "test_share_groups*.py",
+            "test_observation.py", "test_sample_leaders.py", "test_other_groups.py",
+            "test_share_groups*.py",
             "test_group_facts.py", "test_figures.py",
         ),
     ),
