@@ -110,6 +110,9 @@ class Offices:
             name: of the event.
             before: the numbers of the desks that work before it: "123".
             after: and after it.
+
+        Raises:
+            ServiceError: a desk has failed, by a mistake in its code or a cell that was skipped.
         """
         self.table.pop(name, None)
         self._line_up(before)
@@ -173,11 +176,18 @@ class Offices:
         late: list[str] = []
 
         def settled() -> bool:
+            self._raise_what_failed()
             late[:] = self._look(desks, since)
             return not late
 
         self._lab.until(settled)
         return late
+
+    def _raise_what_failed(self) -> None:
+        """Say which desk has ended with an error of its own: it never settles."""
+        for service in (one for fleet in self._fleets.values() for one in fleet):
+            if service.state == "failed":
+                raise ServiceError("rebalancing.desk_failed", error=service.error)
 
     def _look(self, desks: str, since: float) -> list[str]:
         seen = [sample for sample in self._watch.samples[-LOOKS:] if sample.time > since]
