@@ -150,10 +150,12 @@ def test_a_lesson_is_presented(number, own_home, chromium, tmp_path):
         again: list[Look] = []
         assert presenter.walk(again.append, run=False) == slides
         wrong += [f"{SIZES[1]}: {fault}" for look in again for fault in faults(look)]
-        # a picture that is on the page with a cell after it moves while that cell runs
-        assert not pictures or max(presenter.moved.values()) >= 3, presenter.moved
         jupyter.end_kernels()
     assert not wrong, "\n\n".join(dict.fromkeys(wrong))
+    # a picture that is on the page with a cell after it moves while that cell runs; the account's
+    # (lesson 14) is drawn once for each change, and no cell of a slide makes three
+    least = 1 if number == "14" else 3
+    assert not pictures or max(presenter.moved.values()) >= least, presenter.moved
 
 
 @pytest.mark.landing
