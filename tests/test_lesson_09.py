@@ -329,9 +329,7 @@ def cut():
 cutter = Thread(target=cut)
 cutter.start()
 """
-NEEDED = (
-    "start", "script", "topic", "steps-settings", "stored", "operations", "main", "picture-main",
-)  # fmt: skip
+NEEDED = ("start", "script", "topic", "piped", "codecs", "stored", "main", "picture-main")
 
 
 @pytest.mark.nightly
