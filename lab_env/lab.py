@@ -430,7 +430,7 @@ class Lab:
         """Start a RabbitMQ beside Kafka, or return the one that runs; it ends with the lab.
 
         Returns:
-            The RabbitMQ (with queues, exchanges, bindings, publish, messages); where none is
+            The RabbitMQ (with queue, queues, exchanges, bindings, publish, messages); where none is
             installed, something that is false and says what to do.
 
         Raises:
