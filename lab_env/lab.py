@@ -205,7 +205,7 @@ class Lab:
         """Return which member of a group owns which partition, as its coordinator tells it.
 
         Args:
-            group: the real name of a group, classic or of the new protocol (KIP-848).
+            group: the real name of a group of any type.
             members: wait until the group is stable with so many members; None looks once.
 
         Returns:
