@@ -206,7 +206,7 @@ class Lab:
         """Return which member of a group owns which partition, as its coordinator tells it.
 
         Args:
-            group: the real name of a group, classic or of the new protocol (KIP-848).
+            group: the real name of a group of any type.
             members: wait until the group is stable with so many members; None looks once.
 
         Returns:
@@ -431,7 +431,7 @@ class Lab:
         """Start a RabbitMQ beside Kafka, or return the one that runs; it ends with the lab.
 
         Returns:
-            The RabbitMQ (with queues, exchanges, bindings, publish, messages); where none is
+            The RabbitMQ (with queue, queues, exchanges, bindings, publish, messages); where none is
             installed, something that is false and says what to do.
 
         Raises:

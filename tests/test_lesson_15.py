@@ -28,6 +28,24 @@ def test_what_the_prose_claims_happens(lesson):
     assert value("(len(shared), int(shared.sum()), len(owned), int(owned.sum()))") == [
         3, 100, 1, 100,
     ]  # fmt: skip
+    mixed = value("handled(mixed)['service'].value_counts().to_dict()")
+    assert sum(mixed.values()) == 60
+    assert value("handled(mixed)['offset'].nunique()") == 60
+    if value("bool(rabbit)"):  # else the lesson has said what to install, and shows two tables
+        taken = value("taken()['service'].value_counts().tolist()")
+        assert (len(taken), sum(taken)) == (3, 100)
+        assert value("taken()['taken'].nunique()") == 100
+
+
+@pytest.mark.shares_a_lab
+def test_without_rabbitmq_it_says_what_to_install_and_shows_two_tables(lesson):
+    before = lesson.value("list(tables)")
+    assert before[:2] == ["share group", "consumer group"]
+    lesson.execute("there, rabbit = rabbit, __import__('lab_env').around.rabbitmq.NoRabbit()")
+    assert "apt install rabbitmq-server" in lesson.value("repr(rabbit)")
+    lesson.again(lesson.index("tables"))
+    assert lesson.value("list(tables)") == ["share group", "consumer group"]
+    lesson.execute("rabbit = there")
 
 
 @pytest.mark.shares_a_lab
@@ -41,9 +59,11 @@ def test_a_wrong_guess_is_told_what_it_would_mean(lesson):
 
 @pytest.mark.shares_a_lab
 def test_the_pictures_tell_the_same_in_a_sentence(lesson):
-    crew, slow, sick = lesson.told
+    crew, mixed, slow, sick = lesson.told
     assert "share group crew has 12 members" in crew
     assert "240 acknowledged" in crew
+    assert "java has accepted" in mixed
+    assert "python-1 has accepted" in mixed
     assert "acknowledgements that Kafka refused" in slow
     assert "came back without an acknowledgement" in slow
     assert "one record was delivered 5 times" in sick

@@ -44,13 +44,25 @@ def test_the_lag_of_a_share_group_is_kafkas_own_number_in_each_picture(monkeypat
     assert "idle" not in pictures[0].sentence
 
 
-def test_a_group_of_streams_has_a_lag_and_no_owners(monkeypatch):
+def test_a_group_of_streams_has_a_lag_and_owners(monkeypatch):
     drive = Drive(monkeypatch)
     picture = drive.picture("ownership")
-    drive.go(3, step=0.5, each=lambda time: drive.sample(ENDS, ENDS, protocol="streams"))
-    assert "streams group" in picture.sentence
+    members = ("count-1", "count-2")
+    drive.go(3, step=0.5, each=lambda time: drive.sample(ENDS, ENDS, members, protocol="streams"))
+    assert "count-1 owns 0" in picture.sentence
+    assert "count-2 owns 1" in picture.sentence
+    assert "0 records wait" in picture.sentence
+    drive.end(picture)
+
+
+def test_of_a_group_of_a_type_that_nobody_knows_yet_the_type_is_told(monkeypatch):
+    drive = Drive(monkeypatch)
+    picture = drive.picture("ownership")
+    drive.go(3, step=0.5, each=lambda time: drive.sample(ENDS, ENDS, protocol="quantum"))
+    assert "quantum group" in picture.sentence
     assert "0 records wait" in picture.sentence
     assert "nobody owns" not in picture.sentence
+    drive.end(picture)
 
 
 class Reader:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_env.ground import loopback
-from lab_env.ground.errors import BrokerError
+from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.secrets import Secret
 from lab_env.ground.waiting import Progress, ProgressLine, signs_of
 from lab_env.messages import say
@@ -21,6 +21,8 @@ from lab_env.processes.supervisor_client import Supervised
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lab_env.around.amqp import RabbitQueue
 
 USER = "lab"
 # where packages put the script that runs in the foreground as whoever calls it; a wrapper of that
@@ -221,6 +223,28 @@ class RabbitMQ:
         names = {"exchange": "source", "queue": "destination"}
         frame = self._frame("bindings/%2F", columns, names)
         return frame[frame["exchange"] != ""].reset_index(drop=True)
+
+    def queue(self, name: str) -> "RabbitQueue":
+        """Make a queue, new and empty, that services can be handed, to consume from it.
+
+        Args:
+            name: 1 to 255 letters; a queue of that name is deleted first, with its messages.
+
+        Returns:
+            The queue: ``put(texts)``, and ``with queue.consumer() as consumer:`` with its
+            ``get(seconds)`` and ``acknowledge(message)``.
+
+        Raises:
+            BadInputError: no such name.
+            BrokerError: RabbitMQ does not answer, or refuses.
+        """
+        from lab_env.around.amqp import RabbitQueue
+
+        if not isinstance(name, str) or not 0 < len(name.encode()) < 256:
+            raise BadInputError("rabbitmq.queue_name", name=name)
+        made = RabbitQueue(self.address, self.user, self.password, name)
+        made.renew()
+        return made
 
     def publish(self, exchange: str, routing_key: str, body: str) -> bool:
         """Publish a text, as JSON, and return whether a queue took it.

@@ -16,7 +16,7 @@ from lab_env.ground.journal import Mark
 from lab_env.messages import say
 from lab_env.observation.facts.ownership import FIRST, MemberChange, OwnershipHistory
 from lab_env.observation.facts.series import Spacing
-from lab_env.observation.sample import Sample
+from lab_env.observation.sample import OWNING, Sample
 
 SAME = 2.0  # seconds within which a mark of the journal and a change that was seen are one event
 SAID = {True: ("start",), False: ("stop", "crash", "fail", "kill")}  # kinds of marks that tell it
@@ -450,7 +450,7 @@ class Ownership(Stamped, TimeFigure):
 
 
 def _is_other(tenure: OwnershipHistory) -> bool:
-    return tenure.protocol not in ("", "classic", "consumer")
+    return tenure.protocol not in OWNING
 
 
 def _words_of(change: MemberChange) -> str:

@@ -1,4 +1,4 @@
-"""What a broker tells of groups: classic, of the new protocol (KIP-848), share groups, others."""
+"""What a broker tells of groups: classic, of the new protocol (KIP-848), share, Streams, others."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,14 @@ from lab_env.observation.sample import Place
 DEAD = "Dead"
 NOBODY: Mapping[str, str] = {}
 # the question by the protocol of a group in which the broker assigns
-QUESTIONS = {"consumer": "ConsumerGroupDescribe", "share": "ShareGroupDescribe"}
-DESCRIBED = ("classic", *QUESTIONS)  # kinds of groups whose members can be told
+STREAMS = "streams"
+QUESTIONS = {
+    "consumer": "ConsumerGroupDescribe",
+    "share": "ShareGroupDescribe",
+    STREAMS: "StreamsGroupDescribe",
+}
+# kinds that are described wherever they are listed; a broker may list others, and not describe them
+DESCRIBED = ("classic", "consumer", "share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Member:
     """A member: the ids that Kafka knows it by, and the partitions that it owns.
 
     In a share group nobody owns a partition: several members may read one, and it is told of each.
+    A member of a Streams group owns what its active tasks read, repartitioned records with them.
     """
 
     id: str
@@ -31,10 +38,11 @@ class Member:
 class Description:
     """A group as its coordinator tells it.
 
-    ``state`` in Kafka's words; ``protocol`` "classic", "consumer" or "share", "" of a group that
-    does not exist, else what Kafka calls the group's type ("streams"): of it there is a state, and
-    nothing is told of members; ``generation`` the group's epoch, -1 in the classic protocol, whose
-    description has none; ``coordinator`` the node id of the broker that looks after the group.
+    ``state`` in Kafka's words; ``protocol`` "classic", "consumer", "share" or "streams", "" of a
+    group that does not exist; of a type that is not described here, Kafka's word for it: of such a
+    group there is a state, and nothing is told of members; ``generation`` the group's epoch, -1 in
+    the classic protocol, whose description has none; ``coordinator`` the node id of the broker that
+    looks after the group.
     """
 
     state: str = DEAD
@@ -107,7 +115,7 @@ async def _describe(admin, groups: list[str]) -> dict[str, Description]:
         for protocol in QUESTIONS:
             if unknown := [name for name in names if found[name].state == DEAD]:
                 found |= await _describe_as(admin, node, unknown, protocol)
-        # and to all three that one of Kafka Streams does not
+        # and to all four that one of a kind does not which nobody knew when this was written
         if unknown := [name for name in names if found[name].state == DEAD]:
             found |= await _list_others(admin, node, unknown)
     return found
@@ -133,20 +141,43 @@ async def _describe_as(admin, node: int, groups: list[str], protocol: str) -> di
     asked = {"group_ids": groups, "include_authorized_operations": False}
     return {
         group.group_id: Description(
-            group.group_state, protocol, group.group_epoch, node, list(map(_member, group.members))
+            group.group_state, protocol, group.group_epoch, node, _members(group, protocol)
         )
         for group in await groups_in(admin, node, QUESTIONS[protocol], **asked)
     }
 
 
-def _member(told) -> Member:
-    """Return a member as the protocols tell it in which the broker assigns."""
-    owns = (
-        (topic.topic_name, partition)
-        for topic in told.assignment.topic_partitions
-        for partition in topic.partitions
-    )
-    return Member(told.member_id, told.client_id, tuple(owns), told.client_host)
+def _members(group, protocol: str) -> list[Member]:
+    """Return the members as the protocols tell them in which the broker assigns."""
+    read = _read_by_tasks(group) if protocol == STREAMS else {}
+    found = []
+    for told in group.members:
+        if protocol == STREAMS:
+            parts = [
+                (topic, task.partitions)
+                for task in told.assignment.active_tasks
+                for topic in read.get(task.subtopology_id, ())
+            ]
+        else:
+            parts = [(one.topic_name, one.partitions) for one in told.assignment.topic_partitions]
+        owns = tuple((topic, partition) for topic, some in parts for partition in some)
+        found.append(Member(told.member_id, told.client_id, owns, told.client_host))
+    return found
+
+
+def _read_by_tasks(group) -> dict[str, list[str]]:
+    """Return the topics that a task of each subtopology of a Streams group reads, by its id.
+
+    Those of one subtopology have as many partitions; until they are there, nothing is told.
+    """
+    subtopologies = (group.topology and group.topology.subtopologies) or ()
+    return {
+        one.subtopology_id: [
+            *one.source_topics,
+            *(topic.name for topic in one.repartition_source_topics),
+        ]
+        for one in subtopologies
+    }
 
 
 def _classic(assignment) -> tuple[Place, ...]:

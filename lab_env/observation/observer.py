@@ -168,7 +168,7 @@ class Observer:
     @property
     def members(self) -> "pd.DataFrame":
         """Groups' members: time float64 (s), group str, state str (Kafka's name), member str,
-        partitions int64 (how many it owns), protocol str ("classic", "consumer" or "share"),
+        partitions int64 (how many it owns), protocol str (Kafka's type of the group),
         generation int64 (the epoch, -1 in the classic protocol), coordinator int64 (node id),
         stale_for float64 (s). A row a member.
         """

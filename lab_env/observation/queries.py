@@ -232,8 +232,8 @@ def groups(connection: dict) -> dict[str, dict]:
     Returns:
         For each a dict in kafka-python's words: group_state, and members, a list of dicts of
         member_id, client_id, client_host and member_assignment (assigned_partitions: topic,
-        partitions); and group_type as Kafka names it. Of groups of Kafka Streams no members are
-        told. In a share group one partition is told of every member that reads it.
+        partitions); and group_type as Kafka names it. In a share group one partition is told of
+        every member that reads it.
     """
     from kafka import KafkaAdminClient
 

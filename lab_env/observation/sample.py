@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 Partition = TypeVar("Partition")  # however the caller names a partition
 
 Place = tuple[str, int]  # (topic, partition)
+# groups in which a partition has one owner, and that is told; "" of a group that is not there
+OWNING = ("", "classic", "consumer", "streams")
 
 
 def positions(
@@ -66,8 +68,8 @@ class GroupSample:
     client id; further members with the same one are "name (2)" and so on. ``protocol`` is
     "classic", "consumer" (the new one), "share" or "streams". A share group commits no offsets and
     nobody owns a partition in it: ``shared`` is how far it is by partition, as far as it has begun
-    there. Of a group of Kafka Streams neither owners nor members are known. ``generation`` is the
-    group's epoch, -1 in the classic protocol, and ``coordinator`` the node id of the broker that
+    there. A member of Kafka Streams owns what its active tasks read. ``generation`` is the group's
+    epoch, -1 in the classic protocol, and ``coordinator`` the node id of the broker that
     looks after the group.
     """
 
@@ -83,7 +85,7 @@ class GroupSample:
     @property
     def is_other(self) -> bool:
         """Whether it is of a type in which no partition has an owner, or none that is told."""
-        return self.protocol not in ("", "classic", "consumer")
+        return self.protocol not in OWNING
 
     @property
     def is_share(self) -> bool:

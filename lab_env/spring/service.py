@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab_env.clusters.java_client import kafka_configuration
 from lab_env.ground import arguments, loopback
 from lab_env.ground.errors import BadInputError, BrokerError, ServiceError
 from lab_env.ground.limits import why_ended
@@ -23,7 +24,6 @@ from lab_env.spring import app, log_diagnosis, training
 from lab_env.spring import yaml as texts
 from lab_env.spring.settings import (
     environment,
-    kafka_configuration,
     lay_out,
     locations,
     rabbit_settings,
