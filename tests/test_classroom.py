@@ -83,6 +83,8 @@ def test_a_name_that_could_be_anothers_bears_what_the_rights_know_her_by():
         ("zoe", "name", {"name": "Ben (ben)"}),
         ("ben", "name", {"name": "Benjamin"}),
         ("cem", "name", {"name": "BEN"}),
+        ("k-1", "name", {"name": "Kim"}),
+        ("k-2", "name", {"name": "kim"}),
     )
     assert one.names() == {
         "ana": "Ana",
@@ -90,6 +92,8 @@ def test_a_name_that_could_be_anothers_bears_what_the_rights_know_her_by():
         "zoe": "Ben ben",
         "ben": "Benjamin",
         "cem": "BEN (cem)",
+        "k-1": "Kim (k-1)",
+        "k-2": "kim (k-2)",
     }
 
 
