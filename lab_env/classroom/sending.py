@@ -135,7 +135,6 @@ def settings(member: membership.Joined) -> dict:
         "acks": "all",
         "max.in.flight": 1,  # of a key the newest has to stay the last
         "message.timeout.ms": int(1000 * DELIVERY),
-        "topic.metadata.refresh.interval.ms": 900_000,
     }
     connection = client_config.of_class(member.cluster).connection
     return librdkafka(connection) | own
