@@ -94,7 +94,7 @@ CHANGES = (
         ("lab_env/observation/**/*",),
         (
             "test_observation.py", "test_sample_leaders.py", "test_other_groups.py",
-            "test_share_groups*.py",
+            "test_share_groups*.py", "test_streams_groups.py", "test_java_trucks.py",
             "test_group_facts.py", "test_figures.py",
         ),
     ),
@@ -141,7 +141,7 @@ CHANGES = (
     Change(
         "Spring, or RabbitMQ",
         ("lab_env/spring/*", "lab_env/around/rabbitmq.py", "services/airport/**/*"),
-        ("test_spring.py", "test_spring_by_itself.py", "test_rabbitmq.py"),
+        ("test_spring.py", "test_spring_by_itself.py", "test_rabbitmq.py", "test_rabbit_queue.py"),
         "--landing",
     ),
     Change(

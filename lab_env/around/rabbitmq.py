@@ -11,7 +11,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab_env.ground import loopback
+from lab_env.ground import extras, loopback
 from lab_env.ground.errors import BadInputError, BrokerError
 from lab_env.ground.secrets import Secret
 from lab_env.ground.waiting import Progress, ProgressLine, signs_of
@@ -236,10 +236,12 @@ class RabbitMQ:
 
         Raises:
             BadInputError: no such name.
+            PackageError: its client could not be fetched.
             BrokerError: RabbitMQ does not answer, or refuses.
         """
         from lab_env.around.amqp import RabbitQueue
 
+        extras.need("rabbitmq")
         if not isinstance(name, str) or not 0 < len(name.encode()) < 256:
             raise BadInputError("rabbitmq.queue_name", name=name)
         made = RabbitQueue(self.address, self.user, self.password, name)

@@ -41,7 +41,11 @@ class Extra:
 
 
 # the sizes by `python -m benchmarks.weight`, which a test compares
-EXTRAS = {"kubernetes": Extra("13", 23), "aws": Extra("14", 25)}
+EXTRAS = {
+    "kubernetes": Extra("13", 23),
+    "aws": Extra("14", 25),
+    "rabbitmq": Extra("15", 1),
+}
 
 
 def need(name: str) -> None:
@@ -51,7 +55,7 @@ def need(name: str) -> None:
     gives up by itself on a network that is silent.
 
     Args:
-        name: "kubernetes" or "aws".
+        name: "kubernetes", "aws" or "rabbitmq".
 
     Raises:
         PackageError: they could not be fetched, or nothing here can fetch them.
