@@ -27,6 +27,7 @@ SUBJECTS = (
     "dashboard",
     "observation",
     "services",
+    "share_groups",
     "throughput",
     "classroom",
     "lessons",
@@ -35,7 +36,7 @@ SLOW = "slow"
 ORDER = (*SUBJECTS, SLOW)  # of the parts of the table
 PAGE = ROOT / "docs" / "benchmarks.md"
 WRITTEN = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
-MADE = re.compile(r"^- (?P<subjects>[a-z, ]+): (?P<how>.+)$", re.MULTILINE)
+MADE = re.compile(r"^- (?P<subjects>[a-z_, ]+): (?P<how>.+)$", re.MULTILINE)
 EXPLAINED = (
     "Each by `uv run python -m benchmarks SUBJECT`. Spread: the lowest and the highest of so many "
     "values (of more than 20, of the middle 80 %); all sides of a comparison by turns in one run."
