@@ -123,3 +123,14 @@ def test_a_service_that_failed_before_the_newest_was_started_is_another_matter(l
     lab.until(lambda: lab.journal.now() > lab.journal.marks[-1].time + 1.5, 10)
     late_one = lab.service(late, name="newest")
     assert check.step(lab, "03 late", lambda: len(late_one.reports), 1)
+
+
+@pytest.mark.shares_a_lab
+def test_a_failure_that_something_else_has_asked_about_is_another_matter(lab):
+    meant = lab.service(broken, name="meant")
+    lab.until(lambda: meant.state == "failed")
+    assert "no such gate" in check.step(lab, "03 other", 2, 3, {None: "Add one."}).found
+    assert check.step(lab, "03 other", 3, 3)  # right is right, whatever has failed
+    check.foreseen("03 ends", 0, 0)
+    wrong = check.step(lab, "03 another", 2, 3, {None: "Add one."})
+    assert wrong.hint == "Add one."

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lab_env.lab import Lab
     from lab_env.processes.services import Service
 
+_answered: dict[str, float] = {}  # what a lesson has asked, and when it was answered (monotonic, s)
 SLACK = 1.0  # s by which the clock of records and that of the lab may have moved apart
 
 
@@ -34,6 +35,22 @@ def failed(lab: "Lab", since: float, *topics: str) -> dict[str, str] | None:
         if not topics or any(map(service._uses, topics)):
             return {"name": service.name, "error": str(service.error)}
     return None
+
+
+def answered(name: str) -> None:
+    """Note that what a lesson asks under this name has been answered just now."""
+    _answered[name] = time.monotonic()
+
+
+def since_another(lab: "Lab", name: str) -> float:
+    """Return when something else was answered last (s, the lab's clock): older is another's.
+
+    Args:
+        lab: the lab.
+        name: of what is asked now; it may have been asked before.
+    """
+    times = [one for other, one in _answered.items() if other != name]
+    return lab.journal.now() - (time.monotonic() - max(times)) if times else 0.0
 
 
 def all_failed(lab: "Lab", since: float) -> "list[Service]":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 
-from lab_env.checks import progress
+from lab_env.checks import attempts, progress
 from lab_env.checks.result import boxed
 from lab_env.classroom import cells, sending
 from lab_env.ground.errors import BadInputError
@@ -110,6 +110,7 @@ def foreseen(
     lesson, question = found.groups()
     answer = Foreseen(lesson, question, _parts(prediction, happened, because or {}, near))
     _asked.setdefault(lesson, {})[question] = answer
+    attempts.answered(name)
     value = {FORESEEN: True, OTHERWISE: False, NONE: None}[answer.kind]
     progress.keep(lesson, progress.PREDICTIONS, question, value)
     sending.happened(lesson, question, cells.said_of(prediction), word(happened))

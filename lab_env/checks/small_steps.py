@@ -69,8 +69,10 @@ def step(
     known = NAME.fullmatch(name)
     if known is None:
         return not_yet("small_steps.bad_name", got=name)
-    value = _settled(place, found, wanted, near) if callable(found) else found
-    if error := failure(place):
+    value = _settled(place, name, found, wanted, near) if callable(found) else found
+    error = failure(place, name)
+    attempts.answered(name)
+    if error and not _reached(value, wanted, near):
         return _as_step(not_yet("small_steps.failed", **error))
     told = {"found": word(value), "wanted": word(wanted)}
     if _reached(value, wanted, near):
@@ -82,12 +84,20 @@ def step(
     return Step(False, say("small_steps.found", **told), say("small_steps.wanted", **told), why)
 
 
-def failure(lab: "Lab | Account") -> dict[str, str] | None:
-    """Return name and error of a service that failed since the newest was started, or None."""
+def failure(lab: "Lab | Account", name: str) -> dict[str, str] | None:
+    """Return name and error of a service that failed since the newest was started, or None.
+
+    Of a service that was started before something else was answered, the failure is not this
+    step's: it was meant there, or told there.
+    """
     if not _services(lab):
         return None
     lab = cast("Lab", lab)
-    return attempts.failed(lab, attempts.newest_start(lab))
+    error = attempts.failed(lab, attempts.newest_start(lab))
+    if error is None:
+        return None
+    began, _ = attempts.run_of(lab, lab.services[error["name"]])
+    return error if began > attempts.since_another(lab, name) else None
 
 
 def _services(lab: "Lab | Account") -> "Mapping[str, Service]":
@@ -96,10 +106,10 @@ def _services(lab: "Lab | Account") -> "Mapping[str, Service]":
 
 
 def _settled(
-    lab: "Lab | Account", read: Callable[[], object], wanted: object, near: float
+    lab: "Lab | Account", name: str, read: Callable[[], object], wanted: object, near: float
 ) -> object:
     def patience(value: object) -> float:
-        if _reached(value, wanted, near) or failure(lab):
+        if _reached(value, wanted, near) or failure(lab, name):
             return HELD_SECONDS
         running = [one for one in _services(lab).values() if one.state == "running"]
         if any(one._run.begun is None for one in running):
