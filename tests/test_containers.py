@@ -60,7 +60,7 @@ def test_without_an_engine_it_is_false_and_says_why_once(no_engine):
         else "There is no docker command"
     )
     assert repr(none).startswith(f"No Docker engine here: {why}")
-    assert repr(none).endswith("What needs one is left out; all else works.")
+    assert repr(none).endswith("show what they showed elsewhere; all others work.")
     for ask in (lambda: none.get("/version"), lambda: none.overhear("docker ps")):
         with pytest.raises(BrokerError, match="No Docker engine here"):
             ask()

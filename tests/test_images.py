@@ -54,7 +54,7 @@ def test_a_registry_that_refuses_is_told_with_what_to_do(registry, refusal, reme
     assert not told
     assert image in repr(told)
     assert remedy in repr(told)
-    assert repr(told).endswith("What needs it is left out; all else works.")
+    assert repr(told).endswith("show what they showed elsewhere; all others work.")
     with pytest.raises(docker_cli.BrokerError, match="could not be fetched"):
         told.get("/version")
 
