@@ -30,9 +30,10 @@ LAYERS = {
     "spring": {*KAFKA, "around"},
     "kubernetes": {"messages", "ground"},
     "aws": UP_TO_PROCESSES,
+    "day": {*KAFKA, "observation"},
     "lab": {
-        *KAFKA, "observation", "observation.facts", "topics", "figures", "experiments", "around",
-        "spring",
+        *KAFKA, "day", "observation", "observation.facts", "topics", "figures", "experiments",
+        "around", "spring",
     },
     "checks": {
         *KAFKA, "observation", "observation.facts", "experiments", "around", "spring",
