@@ -17,8 +17,8 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -39,6 +39,7 @@ KINDS = ("departed", "landed", "cancelled")
 FLIGHT = {"report": str, "event": str, "flight": str, "origin": str, "destination": str,
           "time": str, "bags": int}  # fmt: skip
 AGAIN = 0.3  # s between two tries while Kafka, or a database, does not answer
+CLOSING = 1.0  # s for what a producer has still under way
 LOCKED = 5.0  # s for which a database that somebody else holds is waited for
 
 stopping = threading.Event()
@@ -87,16 +88,25 @@ def consumer(group: str, topic: str) -> KafkaConsumer:
     return member
 
 
-def producer(**settings: object) -> KafkaProducer:
-    """Return a producer whose records are kept by all replicas, once, in order."""
+@contextmanager
+def sending(**settings: object) -> Iterator[KafkaProducer]:
+    """Yield a producer whose records are kept by all replicas, once, in order.
+
+    Who sends waits for each answer. What is still unanswered at the end of the block is of work
+    that has failed and comes again: nobody waits for it.
+    """
     safe: dict = {"acks": "all", "enable_idempotence": True, "delivery_timeout_ms": 60_000}
-    return KafkaProducer(**connection() | safe | settings)
+    producer = KafkaProducer(**connection() | safe | settings)
+    try:
+        yield producer
+    finally:
+        producer.close(timeout=CLOSING)
 
 
 def batches(member: KafkaConsumer, most: int = 50) -> Iterable[list[ConsumerRecord]]:
     """Yield what a member reads until the service is asked to stop; each batch is not empty."""
     while not stopping.is_set():
-        found = member.poll(timeout_ms=300, max_records=most)
+        found = member.poll(timeout_ms=500, max_records=most)
         if batch := [record for records in found.values() for record in records]:
             yield batch
 

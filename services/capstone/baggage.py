@@ -14,8 +14,8 @@ from airport import (
     database,
     flight,
     letter,
-    producer,
     run,
+    sending,
     subscribe,
     transaction,
 )
@@ -30,7 +30,7 @@ BELT = {"landed": "destination", "cancelled": "origin"}  # whose belt the bags c
 
 def main() -> None:
     """Hear events, move bags."""
-    with closing(database("baggage", SCHEMA)) as belts, closing(producer()) as sender:
+    with closing(database("baggage", SCHEMA)) as belts, sending() as sender:
 
         def handle(batch: list[ConsumerRecord]) -> None:
             letters, events = [], []

@@ -14,8 +14,8 @@ from airport import (
     database,
     flight,
     letter,
-    producer,
     run,
+    sending,
     subscribe,
     transaction,
 )
@@ -35,7 +35,7 @@ CREATE VIEW IF NOT EXISTS board AS
 
 def main() -> None:
     """Hear events, show aircraft."""
-    with closing(database("board", SCHEMA)) as board, closing(producer()) as sender:
+    with closing(database("board", SCHEMA)) as board, sending() as sender:
 
         def handle(batch: list[ConsumerRecord]) -> None:
             letters, events = [], []

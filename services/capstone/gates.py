@@ -19,8 +19,8 @@ from airport import (
     letter,
     parse,
     positions,
-    producer,
     run,
+    sending,
 )
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.structs import OffsetAndMetadata
@@ -32,12 +32,12 @@ HELD = 10_000  # ms; what a copy that is gone has begun, and nobody takes up, is
 
 def main() -> None:
     """Receive commands, send replies."""
-    sender = producer(
+    transactions = sending(
         # the same name after a restart, so that what the dead copy had begun is given up at once
         transactional_id=f"{PREFIX}gates-{INSTANCE}",
         transaction_timeout_ms=HELD,
     )
-    with closing(sender), closing(consumer("gates", COMMANDS)) as member:
+    with transactions as sender, closing(consumer("gates", COMMANDS)) as member:
         sender.init_transactions()
         for batch in batches(member):
             # an error leaves the block: both clients are made anew, and the batch is read again

@@ -17,8 +17,8 @@ from airport import (
     database,
     flight,
     letter,
-    producer,
     run,
+    sending,
     subscribe,
     transaction,
 )
@@ -41,7 +41,7 @@ RELAYED = 200  # events that leave together
 
 def main() -> None:
     """Take reports in, send events out."""
-    with closing(database("operations", SCHEMA)) as truth, closing(producer()) as sender:
+    with closing(database("operations", SCHEMA)) as truth, sending() as sender:
         relay(truth, sender)  # what a predecessor has left
 
         def handle(batch: list[ConsumerRecord]) -> None:

@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from airport import COMMANDS, EVENTS, LETTERS, REPLIES, REPORTS, connection, producer
+from airport import COMMANDS, EVENTS, LETTERS, REPLIES, REPORTS, connection, sending
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
@@ -26,7 +26,7 @@ def main() -> int:
     rate = float(os.environ.get("RATE", "50"))
     lines = [json.loads(line) for line in DAY.read_text(encoding="utf-8").splitlines()]
     make_topics()
-    with closing(producer()) as sender:
+    with sending() as sender:
         begin = time.monotonic()
         for number, line in enumerate(lines):
             time.sleep(max(begin + number / rate - time.monotonic(), 0))
@@ -74,7 +74,7 @@ def wait_for(wanted: set[str], topic: str, header: str) -> int:
         reader.assign(places)
         reader.seek_to_beginning(*places)
         while missing and time.monotonic() - last < QUIET:
-            for records in reader.poll(timeout_ms=300).values():
+            for records in reader.poll(timeout_ms=500).values():
                 for record in records:
                     missing.discard(dict(record.headers).get(header, b"").decode())
                     last = time.monotonic()
