@@ -15,5 +15,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    file = project.file("services/capstone") / "day.jsonl"
+    file = project.file("services/capstone/day.jsonl")
     file.write_text(text(), encoding="utf-8", newline="\n")
