@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import tempfile
 import time
 from collections import deque
@@ -41,7 +42,7 @@ def checked(services: Mapping[str, object]) -> dict[str, Callable | str]:
         if given is None:
             continue
         if isinstance(given, str | Path):
-            if not Path(given).is_file():
+            if not os.path.isfile(given):  # Path raises for a name that is too long
                 raise BadInputError("day.no_program", service=name, got=given)
             found[name] = str(Path(given).absolute())
         elif callable(given):
