@@ -13,7 +13,8 @@ from lab_env.day.script import Truth
 from lab_env.messages import say
 
 TOLD = 3  # examples in a sentence
-AT_ONCE = 0.25  # of the slack: what a desk waits for at the most on a day without faults
+AT_ONCE = 0.25  # of the slack: what a desk waits for at the most while nothing is wrong
+ENOUGH = 20  # replies, of which one in twenty may be late
 ORIGIN = ("origin-topic", "origin-partition", "origin-offset", "error")
 
 
@@ -380,10 +381,30 @@ def _half_heard(found: _Found) -> bool:
     return len(groups) == len(both) and not all(groups) and any(groups)
 
 
-def allowed(evidence: AtMidnight) -> float:
-    """Return how long anything may wait (s): the longest fault, and time to go on after it."""
-    longest = max((one.end - one.begin for one in evidence.faults()), default=0.0)
-    return longest + evidence.slack
+def _unexplained(evidence: AtMidnight, asked: float, seconds: float) -> float:
+    """Return how much of a wait no fault explains (s).
+
+    Args:
+        evidence: tells the faults.
+        asked: when it began, s since 1970.
+        seconds: how long it took.
+    """
+    faults = sorted((one.begin, one.end) for one in evidence.faults())
+    explained, until = 0.0, asked
+    for begin, end in faults:  # each second once, also where two faults overlap
+        begin, end = max(begin, until), min(end, asked + seconds)
+        if end > begin:
+            explained, until = explained + end - begin, end
+    return seconds - explained
+
+
+def _undisturbed(evidence: AtMidnight, asked: float) -> bool:
+    """Return whether nothing was wrong at a moment, or had been shortly before."""
+    return not any(
+        one.begin - AT_ONCE * evidence.slack <= asked <= one.end + evidence.slack
+        for one in evidence.timeline
+        if one.kind not in ("begin", "midnight")
+    )
 
 
 def _event_waits(found: _Found) -> dict[str, float]:
@@ -407,14 +428,20 @@ def _reply_waits(found: _Found) -> dict[str, float]:
 
 
 def _waits(found: _Found) -> Iterator[BrokenPromise]:
-    bound = allowed(found.evidence)
-    for service, waits in (("operations", _event_waits(found)), ("gates", _reply_waits(found))):
-        late = [one for one, seconds in waits.items() if seconds > bound]
+    evidence, replies = found.evidence, _reply_waits(found)
+    for service, waits, began in (
+        ("operations", _event_waits(found), found.reported),
+        ("gates", replies, found.asked),
+    ):
+        late = [
+            one
+            for one, seconds in waits.items()
+            if _unexplained(evidence, began[one].time, seconds) > evidence.slack
+        ]
         yield from _some("waited_long", "08", service, late)
-    replies = _reply_waits(found)
-    at_once = bound - found.evidence.slack * (1 - AT_ONCE)
-    if replies and (p95 := _p95(replies.values())) > at_once:
-        yield BrokenPromise("slow_replies", "09", "gates", len(replies), (f"{p95:.1f} s",))
+    calm = [s for one, s in replies.items() if _undisturbed(evidence, found.asked[one].time)]
+    if len(calm) >= ENOUGH and (p95 := _p95(calm)) > AT_ONCE * evidence.slack:
+        yield BrokenPromise("slow_replies", "09", "gates", len(calm), (f"{p95:.1f} s",))
 
 
 def _p95(values: Iterable[float]) -> float:
@@ -433,7 +460,7 @@ def _numbers(found: _Found) -> dict[str, float | int | None]:
         "poison": len(found.poison),
         "reply_p95": _p95(replies.values()) if replies else None,
         "longest_wait": max(waits, default=None),
-        "allowed_wait": allowed(found.evidence),
+        "allowed_wait": found.evidence.slack,
     }
 
 
