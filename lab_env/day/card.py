@@ -148,7 +148,8 @@ class ReportCard:
             f'style="font:13px system-ui,sans-serif">{"".join(bars)}{_axis(end - begin, height)}'
             "</svg>"
         )
-        return picture + "".join(map(_note, (one for one in moments if one.told)))
+        caption = f"<p>{say('day.card_caption')}</p>" if faults else ""
+        return picture + caption + "".join(map(_note, (one for one in moments if one.told)))
 
 
 def _axis(seconds: float, height: int) -> str:
