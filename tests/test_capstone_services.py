@@ -129,6 +129,14 @@ def test_a_command_without_a_way_back_is_a_dead_letter_and_a_whole_one_has_a_rep
     assert gates.answer(record(whole.value, headers=headers[:1]))["topic"] == "dead.letters"
 
 
+def test_a_program_that_hangs_ends_itself_so_that_others_get_its_partitions():
+    hangs = "import airport, time; airport.HANGS = 1.0; airport.run(lambda: time.sleep(600))"
+    words = [sys.executable, "-c", hangs]
+    done = subprocess.run(words, cwd=CAPSTONE, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "hangs, and ends itself" in done.stdout
+
+
 def test_the_names_of_the_programs_are_those_of_the_contract(program):
     airport, tower = program("airport"), program("tower")
     assert tower.PARTITIONS == contract.TOPICS

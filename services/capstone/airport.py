@@ -42,7 +42,10 @@ AGAIN = 0.3  # s between two tries while Kafka, or a database, does not answer
 CLOSING = 1.0  # s for what a producer has still under way
 LOCKED = 5.0  # s for which a database that somebody else holds is waited for
 
+HANGS = 15.0  # s without a round of the loop: the client waits for an answer that never comes
+
 stopping = threading.Event()
+alive = [0.0]  # when the loop has last gone round (s, monotonic)
 
 
 class MalformedError(Exception):
@@ -52,19 +55,35 @@ class MalformedError(Exception):
 def connection() -> dict:
     """Return the arguments with which every client reaches Kafka."""
     login = json.loads(os.environ.get("LOGIN") or "{}")
-    return {"bootstrap_servers": os.environ.get("BOOTSTRAP", "127.0.0.1:9092"), **login}
+    address = os.environ.get("BOOTSTRAP", "127.0.0.1:9092")
+    return {"bootstrap_servers": address, "bootstrap_timeout_ms": 5000, **login}
 
 
 def run(service: Callable[[], None]) -> None:
-    """Run a service until SIGTERM; begin it again when Kafka or its database was not there."""
+    """Run a service until SIGTERM; begin it again when Kafka or its database was not there.
+
+    One that hangs ends itself, and whoever has started it starts it again: a crash is harmless
+    here, and a member that only heartbeats would keep its partitions for ever.
+    """
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it says much while a broker is down
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    alive[0] = time.monotonic()
+    threading.Thread(target=watch, daemon=True).start()
     while not stopping.is_set():
+        alive[0] = time.monotonic()
         try:
             service()
         except (KafkaError, sqlite3.OperationalError, OSError) as error:
             print(f"{INSTANCE} begins again: {type(error).__name__}: {error}", flush=True)
             stopping.wait(AGAIN)
+
+
+def watch() -> None:
+    """End the process when its loop does not go round any more."""
+    while time.monotonic() - alive[0] < HANGS:
+        time.sleep(0.5)
+    print(f"{INSTANCE} hangs, and ends itself", flush=True)
+    os._exit(1)
 
 
 # -- Kafka ----------------------------------------------------------------------------------
@@ -106,6 +125,7 @@ def sending(**settings: object) -> Iterator[KafkaProducer]:
 def batches(member: KafkaConsumer, most: int = 50) -> Iterable[list[ConsumerRecord]]:
     """Yield what a member reads until the service is asked to stop; each batch is not empty."""
     while not stopping.is_set():
+        alive[0] = time.monotonic()
         found = member.poll(timeout_ms=500, max_records=most)
         if batch := [record for records in found.values() for record in records]:
             yield batch
