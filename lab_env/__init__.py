@@ -15,6 +15,7 @@ The map, from the top down: each part may use those below it and none above, and
     spring, around, experiments   the Spring application as a service; what stands beside Kafka
                   (containers, RabbitMQ, listeners, forwarded ports); functions measured side by
                   side, and killed at their worst moments
+    day           a day of 2013 at the whole airport, with its faults, and what is true at midnight
     drawings      still drawings of the mechanisms, kept as SVG beside the lessons
     figures       live pictures of facts; figures/engine keeps one alive; knows no broker
     classroom     a class, live: what a notebook tells it, who is in it, what the projector shows

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from lab_env.around.rabbitmq import NoRabbit, RabbitMQ
     from lab_env.clusters.cluster import Cluster
+    from lab_env.day.card import ReportCard
+    from lab_env.day.faults import Fault
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
     from lab_env.processes.control_loop import Repeat, Repeats
@@ -765,6 +767,60 @@ class Lab:
         """Return the last lines of a broker's log."""
         arguments.count(lines, "lines", 1)
         return self._open().log(node, lines)
+
+    # -- the whole airport ------------------------------------------------------------------
+
+    def day(
+        self,
+        date: str = "2013-02-08",
+        *,
+        level: str = "calm",
+        seed: int = 1,
+        faults: "Iterable[Fault] | None" = None,
+        seconds: float = 120.0,
+        flights: int | None = None,
+        operations: "Callable | str | None" = None,
+        gates: "Callable | str | None" = None,
+        baggage: "Callable | str | None" = None,
+        board: "Callable | str | None" = None,
+    ) -> "ReportCard":
+        """Play a day of 2013 at the whole airport, and judge it at midnight.
+
+        The services are yours: functions ``function(service, airport)``, as ``lab.service`` runs
+        them, or paths of Python programs. What is left out is not judged; without operations the
+        day itself tells the events. services/capstone/SPECIFICATION.md says what each must do.
+
+        Args:
+            date: the day whose flights are played, such as "2013-02-08".
+            level: "calm", "windy" or "storm": which faults there are.
+            seed: when they come; the same seed makes the same day.
+            faults: a list of your own, in place of what the level and the seed make.
+            seconds: how long the day takes to be sent, if no fault holds it up (s).
+            flights: only so many of the day's flights; None is all.
+            operations, gates, baggage, board: the services.
+
+        Returns:
+            The report card: true if all was kept; ``save(folder)`` writes it as a page.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            BrokerError, ServiceError: Kafka does not answer, or a service cannot be started.
+        """
+        from lab_env.day import card, play, script, verdict
+        from lab_env.day.faults import checked
+        from lab_env.day.faults import faults as from_seed
+
+        cluster = self._open()
+        given = play.checked(
+            {"operations": operations, "gates": gates, "baggage": baggage, "board": board}
+        )
+        wanted = from_seed(level, seed, len(self.nodes))
+        if faults is not None:
+            wanted = sorted(map(checked, faults))
+        lines = script.script(date, flights)
+        named = {"day": date, "flights": flights, "level": level, "seed": seed}
+        evidence = play.Day(self, cluster, given, lines, wanted, seconds).play(named)
+        return card.ReportCard(evidence, verdict.judge(evidence, script.truth(lines)))
 
     # -- life -------------------------------------------------------------------------------
 

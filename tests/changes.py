@@ -159,6 +159,12 @@ CHANGES = (
     Change(
         "AWS", ("lab_env/aws/*", "deploy/aws/**/*"), ("test_aws*.py", "test_rights.py"), "--landing"
     ),
+    Change(
+        "the whole airport: its model solution, or how a day is played and judged",
+        ("services/capstone/*", "lab_env/day/*"),
+        ("test_capstone*.py",),
+        "--nightly",
+    ),
     Change("a benchmark", ("benchmarks/*",), ("test_benchmarks.py", "test_slow.py")),
 )  # fmt: skip
 

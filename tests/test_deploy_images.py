@@ -11,7 +11,7 @@ import pytest
 from airport_image import take_the_jar
 
 ROOT = Path(__file__).parent.parent
-IMAGES = [ROOT / "services" / "airport", ROOT / "services" / "board"]
+IMAGES = [ROOT / "services" / name for name in ("airport", "board", "capstone")]
 AIRPORT = IMAGES[0]
 
 

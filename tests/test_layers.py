@@ -31,9 +31,10 @@ LAYERS = {
     "spring": {*KAFKA, "around"},
     "kubernetes": {"messages", "ground"},
     "aws": UP_TO_PROCESSES,
+    "day": {*KAFKA, "observation"},
     "lab": {
-        *KAFKA, "observation", "observation.facts", "topics", "figures", "experiments", "around",
-        "spring", "classroom",
+        *KAFKA, "day", "observation", "observation.facts", "topics", "figures", "experiments",
+        "around", "spring", "classroom",
     },
     "checks": {
         *KAFKA, "observation", "observation.facts", "experiments", "around", "spring",
