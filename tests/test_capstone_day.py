@@ -254,6 +254,7 @@ def desk(service, airport):
             consumer.commit()
 
 
+@pytest.mark.landing
 @pytest.mark.timeout(200)
 @pytest.mark.shares_a_lab
 def test_a_function_of_a_cell_plays_alone_and_is_judged_alone(lab):
@@ -264,6 +265,7 @@ def test_a_function_of_a_cell_plays_alone_and_is_judged_alone(lab):
     assert not [one for one in lab.services.values() if one.state == "running"]
 
 
+@pytest.mark.landing
 @pytest.mark.timeout(200)
 @pytest.mark.shares_a_lab
 def test_an_interrupt_in_the_middle_of_a_fault_leaves_no_broker_paused_and_no_service(lab):

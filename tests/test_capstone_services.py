@@ -192,6 +192,7 @@ class Airport:
         return {name: process.wait(60) for name, process in self.processes.items()}
 
 
+@pytest.mark.landing
 @pytest.mark.timeout(400)
 def test_the_programs_play_the_short_day_alone_though_each_is_killed_again_and_again(
     own_home, tmp_path

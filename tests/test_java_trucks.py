@@ -15,6 +15,7 @@ from lab_env.observation import queries
 SECONDS = 60
 COLUMNS = ["service", "share", "topic", "partition", "offset", "deliveries"]
 shares_a_lab = pytest.mark.shares_a_lab
+pytestmark = pytest.mark.landing  # its lesson has a member in Java each day
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,7 @@ def test_a_lesson_with_a_mistake_is_bad_for_each_runner(number, runner, own_home
     calls_it_bad(runner, tmp_path)
 
 
+@pytest.mark.landing
 def test_the_recipe_for_an_instructors_own_notebook_works_to_the_letter(own_home, tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     text = text.partition("## A notebook of your own\n")[2].partition("\n## ")[0]
