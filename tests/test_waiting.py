@@ -83,14 +83,16 @@ def test_a_quick_start_says_nothing_and_a_slow_one_what_it_waits_for(clock, caps
 
 @pytest.mark.skipif(os.name == "nt", reason="an Interrupt is POSIX's SIGINT here")
 def test_work_that_has_begun_is_done_though_its_caller_is_interrupted():
-    begun, done = threading.Event(), []
+    begun, pressed, done = threading.Event(), threading.Event(), []
 
     def work() -> None:
         begun.set()
+        pressed.wait(60)
         time.sleep(0.3)
         done.append(True)
 
-    assert interrupted(lambda: whole(work), begun.is_set)
+    # set by whoever presses, who does it right after
+    assert interrupted(lambda: whole(work), lambda: begun.is_set() and not pressed.set())
     assert done == [True]
     with pytest.raises(ZeroDivisionError):
         whole(lambda: 1 / 0)
