@@ -13,6 +13,13 @@ KNOWN = {"topic": "night", "group": "crew", "dead": "dead", "good": 28, "poison"
 POISON = ['{"id": 7}', '{"id": 19}']
 
 
+def test_a_slow_machine_is_no_wrong_answer_and_few_trucks_or_one_after_the_other_are():
+    slow = replace(DONE, took=9.0, worked=30.0, busiest=40, side_by_side=6.0)
+    assert judge_drain(slow, DRAIN)
+    assert not judge_drain(replace(slow, busiest=90), DRAIN)  # 3.6 s of work for one truck
+    assert not judge_drain(replace(slow, side_by_side=2.0), DRAIN)
+
+
 def test_what_is_done_passes():
     assert judge_drain(DONE, DRAIN)
     assert judge_isolation(NIGHT, POISON, POISON[::-1], 0, KNOWN)
