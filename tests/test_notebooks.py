@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lab_env.course import lessons
+from lab_env.course.way_back import names_of
 from lab_env.ground.errors import BadInputError
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,17 @@ def test_ruff_has_nothing_to_say_about_the_lessons():
                 timeout=60,
             )
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
+def test_whoever_puts_the_solution_in_place_of_the_stub_misses_no_name_of_it(path):
+    notebook = lessons.load(path)
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    for one in lessons.exercises(notebook) + lessons.steps(notebook):
+        stub = "".join(notebook["cells"][one.cell]["source"])
+        others = [source for source in sources if source != stub]
+        for name in names_of(stub) - names_of(one.solution) - set().union(*map(names_of, others)):
+            assert not any(re.search(rf"\b{name}\b", source) for source in others), name
 
 
 @pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
