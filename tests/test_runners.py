@@ -33,9 +33,7 @@ MISTAKE = "departures_of_nobody"  # a name that no lesson has
 SECONDS = 900  # a bound against hanging: a lesson takes a minute
 DAY = [pytest.param(number, marks=pytest.mark.landing) for number in ("00",)]
 NIGHT = [
-    pytest.param(f"{number:02}", marks=pytest.mark.nightly)
-    for number in range(11)
-    if number != 0
+    pytest.param(f"{number:02}", marks=pytest.mark.nightly) for number in range(11) if number != 0
 ]
 
 pytestmark = pytest.mark.timeout(SECONDS + 60)
