@@ -97,6 +97,14 @@ def test_a_queue_that_is_taken_away_is_told_in_a_sentence(rabbit):
             consumer.get(SECONDS)
 
 
+def test_an_error_of_the_students_own_stays_hers(rabbit):
+    with (
+        pytest.raises(FileNotFoundError, match="no such bill"),
+        rabbit.queue("hers").consumer(),
+    ):
+        raise FileNotFoundError("no such bill")
+
+
 @pytest.mark.parametrize("name", ["", 7, "x" * 256])
 def test_a_name_that_is_none_is_told(rabbit, name):
     with pytest.raises(BadInputError, match="1 to 255 letters"):

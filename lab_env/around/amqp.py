@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -48,7 +47,7 @@ class RabbitQueue:
         Raises:
             BrokerError: RabbitMQ does not answer, or refuses.
         """
-        with _channel(self) as channel:
+        with _channel(self) as channel, _told(self):
             channel.queue_delete(self.name)
             channel.queue_declare(self.name, durable=True)
 
@@ -61,7 +60,7 @@ class RabbitQueue:
         from pika import BasicProperties, DeliveryMode
 
         on_the_disk = BasicProperties(delivery_mode=DeliveryMode.Persistent)
-        with _channel(self) as channel:
+        with _channel(self) as channel, _told(self):
             channel.confirm_delivery()
             for text in texts:
                 channel.basic_publish("", self.name, text.encode(), on_the_disk)
@@ -74,8 +73,9 @@ class RabbitQueue:
             BrokerError: RabbitMQ does not answer, or has no such queue.
         """
         with _channel(self) as channel:
-            channel.basic_qos(prefetch_count=1)
-            yield RabbitConsumer(channel, self)
+            with _told(self):
+                consumer = RabbitConsumer(channel, self)
+            yield consumer
 
 
 class RabbitConsumer:
@@ -90,9 +90,13 @@ class RabbitConsumer:
         self._channel = channel
         self._queue = queue
         self._come: deque[Message] = deque()
-        self._cancelled = threading.Event()
-        channel.add_on_cancel_callback(lambda _: self._cancelled.set())
+        self._cancelled = False
+        channel.basic_qos(prefetch_count=1)  # one at a time: no other until its word
+        channel.add_on_cancel_callback(self._cancel)
         channel.basic_consume(queue.name, self._take)
+
+    def _cancel(self, _method) -> None:
+        self._cancelled = True  # the queue was deleted
 
     def _take(self, _channel, method, _properties, body: bytes) -> None:
         self._come.append(Message(method.delivery_tag, body.decode(), method.redelivered))
@@ -110,10 +114,9 @@ class RabbitConsumer:
         while not self._come and (left := deadline - time.monotonic()) > 0:
             with _told(self._queue):
                 self._channel.connection.process_data_events(left)
-            if self._cancelled.is_set():
-                raise BrokerError(
-                    "rabbitmq.no_answer", address=self._queue.address, why="basic.cancel"
-                )
+            if self._cancelled:
+                told = {"address": self._queue.address, "why": "basic.cancel"}
+                raise BrokerError("rabbitmq.no_answer", **told)
         return self._come.popleft() if self._come else None
 
     def acknowledge(self, message: Message) -> None:
@@ -140,6 +143,10 @@ def _told(queue: RabbitQueue) -> Generator[None]:
 
 @contextlib.contextmanager
 def _channel(queue: RabbitQueue) -> "Generator[BlockingChannel]":
+    """Give a channel of a connection that ends with the block; what the block raises stays its own.
+
+    RabbitMQ gives what was not acknowledged to another consumer when the connection ends.
+    """
     import pika
 
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says there is raised as well
@@ -158,14 +165,7 @@ def _channel(queue: RabbitQueue) -> "Generator[BlockingChannel]":
     try:
         with _told(queue):
             channel = connection.channel()
-        try:
-            with _told(queue):
-                yield channel
-        finally:
-            with contextlib.suppress(
-                Exception
-            ):  # the connection's end returns what is unacknowledged
-                channel.close()
+        yield channel
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # it may be gone already
             connection.close()
