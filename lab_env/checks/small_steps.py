@@ -70,12 +70,13 @@ def step(
     if known is None:
         return not_yet("small_steps.bad_name", got=name)
     value = _settled(place, name, found, wanted, near) if callable(found) else found
-    error = failure(place, name)
+    reached = _reached(value, wanted, near)
+    error = None if reached else failure(place, name)
     attempts.answered(name)
-    if error and not _reached(value, wanted, near):
+    if error:
         return _as_step(not_yet("small_steps.failed", **error))
     told = {"found": word(value), "wanted": word(wanted)}
-    if _reached(value, wanted, near):
+    if reached:
         progress.keep(known[1], progress.STEPS, known[2], True)
         sending.tried(records.STEP, known[1], known[2], True, "")
         return Step(True, say("small_steps.reached", **told))

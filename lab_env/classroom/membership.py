@@ -89,8 +89,6 @@ def join(word: str, name: str) -> Joined:
             another class.
         BrokerError: the cluster cannot be used, or knows no such class.
     """
-    from kafka.errors import KafkaError
-
     from lab_env.clusters import external
 
     word = word.strip().lower()
@@ -105,13 +103,10 @@ def join(word: str, name: str) -> Joined:
     if cluster and not client_config.ADDRESSES.fullmatch(cluster):  # a file; from any folder
         cluster = str(Path(cluster).expanduser().absolute())
     member = Joined(word, name, external.student(), cluster, since=time.time())
-    try:
-        with _admin(client_config.of_class()) as (admin, replication):
-            if not exists(admin, records.class_topic(word)):
-                raise BrokerError("classroom.no_such", word=word)
-            make(admin, member.topic, replication)
-    except KafkaError as error:
-        raise _refused(error) from error
+    with _admin(client_config.of_class()) as (admin, replication):
+        if not exists(admin, records.class_topic(word)):
+            raise BrokerError("classroom.no_such", word=word)
+        make(admin, member.topic, replication)
     _keep(member)
     return member
 
@@ -125,17 +120,12 @@ def leave() -> Joined | None:
     Raises:
         BrokerError: the cluster could not be told; the next call does it.
     """
-    from kafka.errors import KafkaError
-
     member = kept()
     if member is None:
         return None
     _keep(replace(member, left=True))  # each notebook looks here before it sends
-    try:
-        with _admin(client_config.of_class(member.cluster)) as (admin, _):
-            remove(admin, member.topic)
-    except KafkaError as error:
-        raise _refused(error) from error
+    with _admin(client_config.of_class(member.cluster)) as (admin, _):
+        remove(admin, member.topic)
     for one in (file(), sent_file()):
         with contextlib.suppress(OSError):
             one.unlink()
@@ -149,15 +139,10 @@ def open_class(word: str) -> None:
         BadInputError: no cluster is named, or the word cannot be one.
         BrokerError: the cluster cannot be used.
     """
-    from kafka.errors import KafkaError
-
     if not records.WORD.fullmatch(word):
         raise BadInputError("classroom.bad_word", word=word)
-    try:
-        with _admin(client_config.of_class()) as (admin, replication):
-            make(admin, records.class_topic(word), replication)
-    except KafkaError as error:
-        raise _refused(error) from error
+    with _admin(client_config.of_class()) as (admin, replication):
+        make(admin, records.class_topic(word), replication)
 
 
 def end_class(word: str) -> None:
@@ -166,13 +151,8 @@ def end_class(word: str) -> None:
     Raises:
         BrokerError: the cluster cannot be used.
     """
-    from kafka.errors import KafkaError
-
-    try:
-        with _admin(client_config.of_class()) as (admin, _):
-            remove(admin, records.class_topic(word))
-    except KafkaError as error:
-        raise _refused(error) from error
+    with _admin(client_config.of_class()) as (admin, _):
+        remove(admin, records.class_topic(word))
 
 
 def note_sent(lines: list[str]) -> None:
@@ -226,17 +206,19 @@ def remove(admin: "KafkaAdminClient", topic: str) -> None:
 
 @contextlib.contextmanager
 def _admin(settings: client_config.ClientConfig) -> "Generator[tuple[KafkaAdminClient, int]]":
+    """Give an admin client of the class's cluster; what the cluster refuses is a sentence."""
     from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
 
     from lab_env.clusters import external
 
-    external.brokers_of(settings.connection)  # says what stands in the way of a client
-    with quiet_kafka(), contextlib.closing(KafkaAdminClient(**settings.connection)) as admin:
-        yield admin, settings.replication
-
-
-def _refused(error: Exception) -> BrokerError:
-    return BrokerError("classroom.refused", why=f"{type(error).__name__}: {error}")
+    try:
+        external.brokers_of(settings.connection)  # says what stands in the way of a client
+        with quiet_kafka(), contextlib.closing(KafkaAdminClient(**settings.connection)) as admin:
+            yield admin, settings.replication
+    except KafkaError as error:
+        why = f"{type(error).__name__}: {error}"
+        raise BrokerError("classroom.refused", why=why) from error
 
 
 def _keep(member: Joined) -> None:
