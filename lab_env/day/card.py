@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab_env.day.evidence import AtMidnight, Moment
-from lab_env.day.verdict import BrokenPromise, DayVerdict
+from lab_env.day.promises import BrokenPromise
+from lab_env.day.verdict import DayVerdict
 from lab_env.messages import say
 
 WIDTH, ROW = 900, 22  # of the timeline, pixels

@@ -138,42 +138,30 @@ class Injector:
 
     @contextmanager
     def _slow_service(self, fault: Fault) -> Generator[None]:
-        ended = threading.Event()
         process = self._copy(fault.target).pid
 
-        def slow() -> None:
+        def slow(ended: threading.Event) -> None:
             while not ended.is_set():
                 with contextlib.suppress(psutil.Error), _frozen(process):
                     ended.wait(SLOWED[0])
                 time.sleep(SLOWED[1])
 
-        thread = threading.Thread(target=slow, name="lab-day-slow", daemon=True)
-        thread.start()
-        try:
+        with _beside("lab-day-slow", slow):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     @contextmanager
     def _rebalance_storm(self, fault: Fault) -> Generator[None]:
         self._copy(fault.target)
-        ended = threading.Event()
 
-        def storm() -> None:
+        def storm(ended: threading.Event) -> None:
             with contextlib.suppress(LabError):  # the lab was closed meanwhile
                 extra = self._extra(fault.target)
                 while not ended.wait(EXTRA):
                     extra.crash() if extra.state == "running" else extra.restart()
                 extra.stop()
 
-        thread = threading.Thread(target=storm, name="lab-day-storm", daemon=True)
-        thread.start()
-        try:
+        with _beside("lab-day-storm", storm):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     @contextmanager
     def _lock_database(self, fault: Fault) -> Generator[None]:
@@ -266,6 +254,19 @@ def _kafka_error() -> type[Exception]:
     from kafka.errors import KafkaError
 
     return KafkaError
+
+
+@contextmanager
+def _beside(name: str, work: Callable[[threading.Event], None]) -> Generator[None]:
+    """Do something in a thread while a block lasts; it is told when the block has ended."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -4,47 +4,17 @@ Nothing here looks at a clock or at the network: the same evidence is judged the
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from lab_env.day import waits
 from lab_env.day.contract import BELT, READS
 from lab_env.day.evidence import AtMidnight, DayRecord, Moment
+from lab_env.day.findings import Findings, look
+from lab_env.day.promises import BrokenPromise, some
 from lab_env.day.script import Truth
-from lab_env.messages import say
 
-TOLD = 3  # examples in a sentence
-AT_ONCE = 0.25  # of the slack: what a desk waits for at the most while nothing is wrong
-ENOUGH = 20  # replies, of which one in twenty may be late
 ORIGIN = ("origin-topic", "origin-partition", "origin-offset", "error")
-
-
-@dataclass(frozen=True)
-class BrokenPromise:
-    """A promise that was not kept.
-
-    Attributes:
-        name: in the catalogue, below ``verdict``.
-        lesson: the number of the lesson that teaches it.
-        service: whose promise it was.
-        count: how often.
-        examples: some of what is meant, in words.
-    """
-
-    name: str
-    lesson: str
-    service: str
-    count: int
-    examples: tuple[str, ...] = ()
-
-    @property
-    def told(self) -> str:
-        """What was found, in a sentence."""
-        return say(f"verdict.{self.name}", count=self.count, examples=", ".join(self.examples))
-
-    @property
-    def hint(self) -> str:
-        """What to look at."""
-        return say(f"verdict.{self.name}_look", lesson=self.lesson)
 
 
 @dataclass(frozen=True)
@@ -67,25 +37,6 @@ class DayVerdict:
         return not self.failures
 
 
-@dataclass
-class _Found:
-    """The evidence of one day, looked at from the sides that the promises need."""
-
-    evidence: AtMidnight
-    true: Truth
-    events: dict[str, list[DayRecord]] = field(default_factory=dict)  # report -> its events
-    replies: dict[str, list[DayRecord]] = field(default_factory=dict)  # command -> its replies
-    asked: dict[str, DayRecord] = field(default_factory=dict)  # command -> the command
-    reported: dict[str, DayRecord] = field(default_factory=dict)  # report -> the first such report
-    poison: set[tuple[str, int, int]] = field(default_factory=set)
-
-    def plays(self, service: str) -> bool:
-        return service in self.evidence.services
-
-    def records(self, topic: str) -> list[DayRecord]:
-        return self.evidence.topics.get(topic, [])
-
-
 def judge(evidence: AtMidnight, true: Truth) -> DayVerdict:
     """Judge a day.
 
@@ -93,42 +44,21 @@ def judge(evidence: AtMidnight, true: Truth) -> DayVerdict:
         evidence: what was there at midnight.
         true: what should have been.
     """
-    found = _look(evidence, true)
+    found = look(evidence, true)
     failures: list[BrokenPromise] = []
-    for side in (_operations, _gates, _baggage, _board, _letters, _waits):
+    for side in (_operations, _gates, _subscribers, _letters, waits.broken_waits):
         failures += side(found)
     # a service that is stuck explains what it has not done
     stuck = {one.service for one in failures if one.name in ("blocked", "never_began")}
     effects = ("events_lost", "not_told", "no_reply", "bags_lost", "board_lacks", "letters_lacking")
     kept = [one for one in failures if one.service not in stuck or one.name not in effects]
-    return DayVerdict(tuple(kept), _numbers(found), tuple(_recoveries(found)))
-
-
-def _look(evidence: AtMidnight, true: Truth) -> _Found:
-    found = _Found(evidence, true)
-    for topic in dict.fromkeys(READS.values()):
-        for record in found.records(topic):
-            if "poison" in record.headers and not isinstance(record.value, dict):
-                found.poison.add((topic, *record.place))
-    for record in found.records("airport.events"):
-        if isinstance(record.value, dict):
-            found.events.setdefault(str(record.value.get("report")), []).append(record)
-    for record in found.records("gates.replies"):
-        name = record.headers.get("correlation-id", "")
-        found.replies.setdefault(name, []).append(record)
-    for record in found.records("gates.commands"):
-        if isinstance(record.value, dict):
-            found.asked.setdefault(record.value["command"], record)
-    for record in found.records("tower.reports"):
-        if isinstance(record.value, dict):
-            found.reported.setdefault(record.value["report"], record)
-    return found
+    return DayVerdict(tuple(kept), waits.numbers(found), tuple(waits.recoveries(found)))
 
 
 # -- the promises, service by service -------------------------------------------------------
 
 
-def _operations(found: _Found) -> Iterator[BrokenPromise]:
+def _operations(found: Findings) -> Iterator[BrokenPromise]:
     if not found.plays("operations"):
         return
     if stuck := _stuck(found, "operations"):
@@ -139,8 +69,8 @@ def _operations(found: _Found) -> Iterator[BrokenPromise]:
     # the truth has it and nobody was told: the two were not one step
     untold = [one for one in missing if states.get(true[one]["flight"]) == true[one]["event"]]
     lost = [one for one in missing if one not in set(untold)]
-    yield from _some("not_told", "07", "operations", untold)
-    yield from _some("events_lost", "07", "operations", lost)
+    yield from some("not_told", "07", "operations", untold)
+    yield from some("events_lost", "07", "operations", lost)
     last = {event["flight"]: event["event"] for event in true.values()}
     if rows is None:
         yield BrokenPromise("no_table", "07", "operations", 1, ("operations.sqlite",))
@@ -150,22 +80,22 @@ def _operations(found: _Found) -> Iterator[BrokenPromise]:
             for flight, state in last.items()
             if states.get(flight) != state and f"{flight}/{state}" in found.events
         ]
-        yield from _some("told_untrue", "07", "operations", wrong)
-    yield from _some(
+        yield from some("told_untrue", "07", "operations", wrong)
+    yield from some(
         "invented", "07", "operations", [one for one in found.events if one not in true]
     )
     yield from _told_twice(found)
     yield from _keys_and_order(found)
 
 
-def _told_twice(found: _Found) -> Iterator[BrokenPromise]:
+def _told_twice(found: Findings) -> Iterator[BrokenPromise]:
     """A report that came twice is one event; an event that is sent twice is the same."""
     twice = [
         report
         for report, records in found.events.items()
         if len({one.value.get("sequence") for one in records if isinstance(one.value, dict)}) > 1
     ]
-    yield from _some("events_twice", "07", "operations", twice)
+    yield from some("events_twice", "07", "operations", twice)
     wrong = [
         report
         for report, records in found.events.items()
@@ -175,7 +105,7 @@ def _told_twice(found: _Found) -> Iterator[BrokenPromise]:
     ]
     # one that is lost, or counted twice, moves all the sequences behind it
     if not twice and len(found.events) >= len(found.true.events):
-        yield from _some("events_wrong", "04", "operations", wrong)
+        yield from some("events_wrong", "04", "operations", wrong)
 
 
 def _differs(record: DayRecord, true: dict) -> bool:
@@ -185,14 +115,14 @@ def _differs(record: DayRecord, true: dict) -> bool:
     )
 
 
-def _keys_and_order(found: _Found) -> Iterator[BrokenPromise]:
+def _keys_and_order(found: Findings) -> Iterator[BrokenPromise]:
     true = found.true.events
     keyless = [
         report
         for report, records in found.events.items()
         if report in true and any(record.key != true[report]["aircraft"] for record in records)
     ]
-    yield from _some("wrong_key", "04", "operations", keyless)
+    yield from some("wrong_key", "04", "operations", keyless)
     if keyless:
         return  # without a key there is no order that could be kept
     newest: dict[tuple[str, int], int] = {}
@@ -206,10 +136,10 @@ def _keys_and_order(found: _Found) -> Iterator[BrokenPromise]:
             wrong.append(event["report"])
         seen.add(event["report"])
         newest[place] = max(newest.get(place, 0), event["sequence"])
-    yield from _some("out_of_order", "04", "operations", wrong)
+    yield from some("out_of_order", "04", "operations", wrong)
 
 
-def _gates(found: _Found) -> Iterator[BrokenPromise]:
+def _gates(found: Findings) -> Iterator[BrokenPromise]:
     if not found.plays("gates"):
         return
     commands = found.true.commands
@@ -223,17 +153,17 @@ def _gates(found: _Found) -> Iterator[BrokenPromise]:
         yield BrokenPromise("no_correlation", "01", "gates", uncorrelated)
     none = [one for one in commands if one not in found.replies]
     if not (uncorrelated and len(none) == len(commands)):
-        yield from _some("no_reply", "07", "gates", none)
+        yield from some("no_reply", "07", "gates", none)
     if each:
-        yield from _some("two_receivers", "02", "gates", twice)
+        yield from some("two_receivers", "02", "gates", twice)
     else:
-        yield from _some("replies_twice", "07", "gates", twice)
+        yield from some("replies_twice", "07", "gates", twice)
     wrong = [
         command
         for command, replies in found.replies.items()
         if command in commands and not all(_fits(one, found.asked.get(command)) for one in replies)
     ]
-    yield from _some("reply_wrong", "01", "gates", wrong)
+    yield from some("reply_wrong", "01", "gates", wrong)
 
 
 def _fits(reply: DayRecord, command: DayRecord | None) -> bool:
@@ -246,29 +176,37 @@ def _fits(reply: DayRecord, command: DayRecord | None) -> bool:
     return same and origin == asked["origin"] and gate
 
 
-def _baggage(found: _Found) -> Iterator[BrokenPromise]:
-    if not found.plays("baggage"):
-        return
-    if stuck := _stuck(found, "baggage"):
-        yield stuck
-    rows = found.evidence.tables.get("baggage")
-    if rows is None:
-        yield BrokenPromise("no_table", "07", "baggage", 1, ("baggage.sqlite",))
-        return
+def _subscribers(found: Findings) -> Iterator[BrokenPromise]:
+    """Judge those who hear the events by the table that each keeps."""
+    sides: dict[str, Callable[[Findings, list], Iterator[BrokenPromise]]]
+    sides = {"baggage": _baggage, "board": _board}
+    for service, side in sides.items():
+        if not found.plays(service):
+            continue
+        if stuck := _stuck(found, service):
+            yield stuck
+        rows = found.evidence.tables.get(service)
+        if rows is None:
+            yield BrokenPromise("no_table", "07", service, 1, (f"{service}.sqlite",))
+        else:
+            yield from side(found, rows)
+
+
+def _baggage(found: Findings, rows: list) -> Iterator[BrokenPromise]:
     belts = dict(rows)
     # what nobody told baggage is not its fault
     true = _belts(found)
     apart = {one: belts.get(one, 0) - true.get(one, 0) for one in {**belts, **true}}
     more = [f"{one} {bags:+}" for one, bags in apart.items() if bags > 0]
     less = [f"{one} {bags:+}" for one, bags in apart.items() if bags < 0]
-    yield from _some("bags_twice", "07", "baggage", more)
+    yield from some("bags_twice", "07", "baggage", more)
     if _half_heard(found):
-        yield from _some("half_heard", "03", "baggage", less)
+        yield from some("half_heard", "03", "baggage", less)
     else:
-        yield from _some("bags_lost", "07", "baggage", less)
+        yield from some("bags_lost", "07", "baggage", less)
 
 
-def _belts(found: _Found) -> dict[str, int]:
+def _belts(found: Findings) -> dict[str, int]:
     belts: Counter[str] = Counter()
     for report, event in found.true.events.items():
         if event["event"] in BELT and report in found.events:
@@ -276,33 +214,25 @@ def _belts(found: _Found) -> dict[str, int]:
     return dict(belts)
 
 
-def _board(found: _Found) -> Iterator[BrokenPromise]:
-    if not found.plays("board"):
-        return
-    if stuck := _stuck(found, "board"):
-        yield stuck
-    rows = found.evidence.tables.get("board")
-    if rows is None:
-        yield BrokenPromise("no_table", "07", "board", 1, ("board.sqlite",))
-        return
+def _board(found: Findings, rows: list) -> Iterator[BrokenPromise]:
     shown, true = {row[0]: row[1:] for row in rows}, _aircraft(found)
     lacking = [one for one in true if one not in shown]
     if _half_heard(found):
-        yield from _some("half_heard", "03", "board", lacking)
+        yield from some("half_heard", "03", "board", lacking)
         return
     there = [one for one in true if one in shown]
-    yield from _some(
+    yield from some(
         "board_counts_twice", "07", "board", [one for one in there if shown[one][2] > true[one][2]]
     )
     old = [one for one in there if tuple(shown[one][:2]) != true[one][:2]]
     fewer = [one for one in there if shown[one][2] < true[one][2]]
     lost = [one for one in fewer if one not in old]
     # an older event that came later has overwritten the last one, or the last one is not there
-    yield from _some("board_lacks", "07", "board", lacking + lost)
-    yield from _some("board_is_old", "04", "board", old)
+    yield from some("board_lacks", "07", "board", lacking + lost)
+    yield from some("board_is_old", "04", "board", old)
 
 
-def _aircraft(found: _Found) -> dict[str, tuple[str, str, int]]:
+def _aircraft(found: Findings) -> dict[str, tuple[str, str, int]]:
     """Return what the board must show, of the events that it could hear."""
     board: dict[str, tuple[str, str, int]] = {}
     for report, event in found.true.events.items():
@@ -313,7 +243,7 @@ def _aircraft(found: _Found) -> dict[str, tuple[str, str, int]]:
     return board
 
 
-def _letters(found: _Found) -> Iterator[BrokenPromise]:
+def _letters(found: Findings) -> Iterator[BrokenPromise]:
     read = {READS[service] for service in found.evidence.services}
     wanted = {place for place in found.poison if place[0] in read}
     letters = found.records("dead.letters")
@@ -322,7 +252,7 @@ def _letters(found: _Found) -> Iterator[BrokenPromise]:
         yield BrokenPromise("letters_bare", "08", "", bare)
     origins = {_origin(one) for one in letters if not set(ORIGIN) - set(one.headers)}
     strange = sorted(f"{o[0]} {o[1]}/{o[2]}" for o in origins if o not in wanted)
-    yield from _some("letters_strange", "08", "", strange)
+    yield from some("letters_strange", "08", "", strange)
     if bare:  # whose they are cannot be told
         return
     for topic, partition, offset in sorted(wanted - origins):
@@ -342,10 +272,10 @@ def _origin(letter: DayRecord) -> tuple[str, int, int]:
         return known, -1, -1
 
 
-# -- how long, and whether at all -----------------------------------------------------------
+# -- whether at all --------------------------------------------------------------------------
 
 
-def _stuck(found: _Found, service: str) -> BrokenPromise | None:
+def _stuck(found: Findings, service: str) -> BrokenPromise | None:
     """Return why a service has not come to the end of its topic, if it has not."""
     topic = READS[service]
     at = found.evidence.committed.get(service, {})
@@ -369,118 +299,13 @@ def _stuck(found: _Found, service: str) -> BrokenPromise | None:
     return None
 
 
-def _has_worked(found: _Found, service: str) -> bool:
+def _has_worked(found: Findings, service: str) -> bool:
     outcome = {"operations": found.events, "gates": found.replies}
     return bool(outcome.get(service, found.evidence.tables.get(service)))
 
 
-def _half_heard(found: _Found) -> bool:
+def _half_heard(found: Findings) -> bool:
     """Return whether the two subscribers have divided the events between them: one group id."""
     both = ("baggage", "board")
     groups = [found.evidence.committed.get(one) for one in both if found.plays(one)]
     return len(groups) == len(both) and not all(groups) and any(groups)
-
-
-def _unexplained(evidence: AtMidnight, asked: float, seconds: float) -> float:
-    """Return how much of a wait no fault explains (s).
-
-    Args:
-        evidence: tells the faults.
-        asked: when it began, s since 1970.
-        seconds: how long it took.
-    """
-    faults = sorted((one.begin, one.end) for one in evidence.faults())
-    explained, until = 0.0, asked
-    for begin, end in faults:  # each second once, also where two faults overlap
-        begin, end = max(begin, until), min(end, asked + seconds)
-        if end > begin:
-            explained, until = explained + end - begin, end
-    return seconds - explained
-
-
-def _undisturbed(evidence: AtMidnight, asked: float) -> bool:
-    """Return whether nothing was wrong at a moment, or had been shortly before."""
-    return not any(
-        one.begin - AT_ONCE * evidence.slack <= asked <= one.end + evidence.slack
-        for one in evidence.timeline
-        if one.kind not in ("begin", "midnight")
-    )
-
-
-def _event_waits(found: _Found) -> dict[str, float]:
-    if not found.plays("operations"):
-        return {}
-    return {
-        report: max(min(one.time for one in records) - found.reported[report].time, 0.0)
-        for report, records in found.events.items()
-        if report in found.reported
-    }
-
-
-def _reply_waits(found: _Found) -> dict[str, float]:
-    if not found.plays("gates"):
-        return {}
-    return {
-        command: max(min(one.time for one in replies) - found.asked[command].time, 0.0)
-        for command, replies in found.replies.items()
-        if command in found.asked
-    }
-
-
-def _waits(found: _Found) -> Iterator[BrokenPromise]:
-    evidence, replies = found.evidence, _reply_waits(found)
-    for service, waits, began in (
-        ("operations", _event_waits(found), found.reported),
-        ("gates", replies, found.asked),
-    ):
-        late = [
-            one
-            for one, seconds in waits.items()
-            if _unexplained(evidence, began[one].time, seconds) > evidence.slack
-        ]
-        yield from _some("waited_long", "08", service, late)
-    calm = [s for one, s in replies.items() if _undisturbed(evidence, found.asked[one].time)]
-    if len(calm) >= ENOUGH and (p95 := _p95(calm)) > AT_ONCE * evidence.slack:
-        yield BrokenPromise("slow_replies", "09", "gates", len(calm), (f"{p95:.1f} s",))
-
-
-def _p95(values: Iterable[float]) -> float:
-    ordered = sorted(values)
-    return ordered[max(-(-95 * len(ordered) // 100) - 1, 0)]
-
-
-def _numbers(found: _Found) -> dict[str, float | int | None]:
-    replies, events = _reply_waits(found), _event_waits(found)
-    waits = [*replies.values(), *events.values()]
-    return {
-        "flights": len(found.true.commands),
-        "events": len(found.events),
-        "replies": len(found.replies),
-        "letters": len(found.records("dead.letters")),
-        "poison": len(found.poison),
-        "reply_p95": _p95(replies.values()) if replies else None,
-        "longest_wait": max(waits, default=None),
-        "allowed_wait": found.evidence.slack,
-    }
-
-
-def _recoveries(found: _Found) -> Iterator[tuple[Moment, float | None]]:
-    """Yield how long after the end of each fault something was done that was asked for later."""
-    done = [
-        (found.asked[command].time, min(one.time for one in replies))
-        for command, replies in found.replies.items()
-        if command in found.asked and found.plays("gates")
-    ]
-    done += [
-        (found.reported[report].time, min(one.time for one in records))
-        for report, records in found.events.items()
-        if report in found.reported and found.plays("operations")
-    ]
-    for fault in found.evidence.faults():
-        after = [answered - fault.end for asked, answered in done if answered > fault.end]
-        yield fault, min(after, default=None)
-
-
-def _some(name: str, lesson: str, service: str, found: list) -> Iterator[BrokenPromise]:
-    if found:
-        yield BrokenPromise(name, lesson, service, len(found), tuple(map(str, found[:TOLD])))
