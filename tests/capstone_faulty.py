@@ -121,8 +121,8 @@ UPSERT = """    with transaction(board):
                 (event["aircraft"], event["flight"], event["event"], event["event"] == "departed"),
             )
 """
-LETTER = "                    letters.append(letter(record, error))\n"
-MALFORMED = "                except MalformedError as error:\n" + LETTER
+LETTER = "            letters.append(letter(record, error))\n"
+MALFORMED = "        except MalformedError as error:\n" + LETTER
 
 FAULTY = (
     Faulty("operations commits before its work", "operations", {"airport.py": BEFORE},
@@ -178,26 +178,27 @@ FAULTY = (
                            '            new = "INSERT OR IGNORE INTO handled VALUES (?)"\n': ""}},
            "bags_twice", "07"),
     Faulty("baggage tries a poison record again and again, in place", "baggage",
-           {"baggage.py": {MALFORMED: "                except MalformedError:\n"
-                           "                    raise OSError('again') from None\n"}},
+           {"airport.py": {MALFORMED: "        except MalformedError:\n"
+                           "            raise OSError('again') from None\n"}},
            "blocked", "08", poison("airport.events")),
     Faulty("baggage ends at a poison record", "baggage",
-           {"baggage.py": {MALFORMED: "                except ZeroDivisionError:\n"
-                           "                    pass\n"}},
+           {"airport.py": {MALFORMED: "        except ZeroDivisionError:\n"
+                           "            pass\n"}},
            "blocked", "08", poison("airport.events")),
     Faulty("baggage passes over a poison record in silence", "baggage",
-           {"baggage.py": {MALFORMED: "                except MalformedError:\n"
-                           "                    continue\n"}},
+           {"airport.py": {MALFORMED: "        except MalformedError:\n"
+                           "            continue\n"}},
            "letters_lacking", "08", poison("airport.events")),
     Faulty("the board's dead letters do not say where they come from", "board",
-           {"board.py": {LETTER: "                    letters.append(letter(record, error)"
-                         " | {\"headers\": []})\n"}},
+           {"airport.py": {LETTER: "            letters.append(letter(record, error)"
+                           " | {\"headers\": []})\n"}},
            "letters_bare", "08", poison("airport.events")),
     Faulty("the board takes a locked database for a poison record", "board",
            {"airport.py": {"LOCKED = 5.0": "LOCKED = 0.5"},
             "board.py": {"            keep(board, events)\n":
                          "            try:\n                keep(board, events)\n"
                          "            except sqlite3.OperationalError as error:\n"
+                         "                letter = __import__('airport').letter\n"
                          "                letters += [letter(one, error) for one in batch]\n"}},
            "letters_strange", "08", (Fault(0.4, "lock database", "board", 3.0),)),
     Faulty("the board counts each time it hears of a departure", "board",

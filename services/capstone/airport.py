@@ -41,7 +41,6 @@ FLIGHT = {"report": str, "event": str, "flight": str, "origin": str, "destinatio
 AGAIN = 0.3  # s between two tries while Kafka, or a database, does not answer
 CLOSING = 1.0  # s for what a producer has still under way
 LOCKED = 5.0  # s for which a database that somebody else holds is waited for
-
 HANGS = 15.0  # s without a round of the loop: the client waits for an answer that never comes
 
 stopping = threading.Event()
@@ -208,6 +207,17 @@ def letter(record: ConsumerRecord, error: Exception, attempts: int = 1) -> dict:
     }
     headers = [*(record.headers or ()), *((k, str(v).encode()) for k, v in origin.items())]
     return {"topic": LETTERS, "key": record.key, "value": record.value, "headers": headers}
+
+
+def sorted_out(batch: list[ConsumerRecord], **more: type) -> tuple[list[dict], list[dict]]:
+    """Return the reports or events that a batch holds, and a dead letter for each other record."""
+    found, letters = [], []
+    for record in batch:
+        try:
+            found.append(flight(record, **more))
+        except MalformedError as error:
+            letters.append(letter(record, error))
+    return found, letters
 
 
 def bury(sender: KafkaProducer, letters: list[dict]) -> None:

@@ -7,18 +7,7 @@ time finds its own name there, and does nothing.
 import sqlite3
 from contextlib import closing
 
-from airport import (
-    EVENTS,
-    MalformedError,
-    bury,
-    database,
-    flight,
-    letter,
-    run,
-    sending,
-    subscribe,
-    transaction,
-)
+from airport import EVENTS, bury, database, run, sending, sorted_out, subscribe, transaction
 from kafka.consumer.fetcher import ConsumerRecord
 
 SCHEMA = """
@@ -33,12 +22,7 @@ def main() -> None:
     with closing(database("baggage", SCHEMA)) as belts, sending() as sender:
 
         def handle(batch: list[ConsumerRecord]) -> None:
-            letters, events = [], []
-            for record in batch:
-                try:
-                    events.append(flight(record))
-                except MalformedError as error:
-                    letters.append(letter(record, error))
+            events, letters = sorted_out(batch)
             move(belts, events)
             bury(sender, letters)
 

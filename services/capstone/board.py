@@ -7,18 +7,7 @@ from the sequence that operations gave the events: in which order they came does
 import sqlite3
 from contextlib import closing
 
-from airport import (
-    EVENTS,
-    MalformedError,
-    bury,
-    database,
-    flight,
-    letter,
-    run,
-    sending,
-    subscribe,
-    transaction,
-)
+from airport import EVENTS, bury, database, run, sending, sorted_out, subscribe, transaction
 from kafka.consumer.fetcher import ConsumerRecord
 
 SCHEMA = """
@@ -38,12 +27,7 @@ def main() -> None:
     with closing(database("board", SCHEMA)) as board, sending() as sender:
 
         def handle(batch: list[ConsumerRecord]) -> None:
-            letters, events = [], []
-            for record in batch:
-                try:
-                    events.append(flight(record, aircraft=str, sequence=int))
-                except MalformedError as error:
-                    letters.append(letter(record, error))
+            events, letters = sorted_out(batch, aircraft=str, sequence=int)
             keep(board, events)
             bury(sender, letters)
 

@@ -12,13 +12,11 @@ from contextlib import closing
 from airport import (
     EVENTS,
     REPORTS,
-    MalformedError,
     bury,
     database,
-    flight,
-    letter,
     run,
     sending,
+    sorted_out,
     subscribe,
     transaction,
 )
@@ -45,12 +43,9 @@ def main() -> None:
         relay(truth, sender)  # what a predecessor has left
 
         def handle(batch: list[ConsumerRecord]) -> None:
-            letters = []
-            for record in batch:
-                try:
-                    take(truth, flight(record))
-                except MalformedError as error:
-                    letters.append(letter(record, error))
+            reports, letters = sorted_out(batch)
+            for report in reports:
+                take(truth, report)
             relay(truth, sender)
             bury(sender, letters)
 
