@@ -55,7 +55,7 @@ CHANGES = (
     ),
     Change(
         "a check (`NN` is its lesson)", ("lab_env/checks/*",),
-        ("test_lesson_*.py", "test_judging*.py"),
+        ("test_lesson_*.py", "test_judging*.py", "test_evidence.py"),
         "--nightly", each=True,
     ),
     Change(

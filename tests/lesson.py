@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import witness
 from testbook import testbook
 
 from lab_env.course.kernel_client import STARTS
@@ -13,6 +14,7 @@ from lab_env.course.lessons import exercises, steps
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 # two frames a second: nobody looks, and a third of what a lesson computes would be frames
 FEW_FRAMES = "from lab_env.figures.engine import live as _live; _live.PERIOD = 0.5"
+RECORD = False  # whether what each answer comes to is written down: pytest --record-evidence
 SECONDS = 90  # a bound against hanging for one cell; a lesson takes under a minute
 
 
@@ -34,6 +36,7 @@ class Lesson:
 
     def __init__(self, client):
         self.client = client
+        self.number = ""  # its two digits
         self.twice = False  # whether each cell has run twice
         self.exercises = exercises(client.nb)
         self.steps = {
@@ -75,6 +78,7 @@ class Lesson:
         """
         exercise = self.exercises[number - 1]
         self.run_to_exercise(number)
+        self._forget()
         if code is None:
             self.client.execute_cell(exercise.cell)
         else:
@@ -88,11 +92,23 @@ class Lesson:
         answer = self.attempt(number, code)
         assert not answer.passed, name
         assert hint in answer.text, f"{name}: {answer.text}"
+        self._keep(str(number), code, hint)
 
     def accepts(self, number: int, code: str, name: str = "") -> None:
         """Work on an exercise in a right way, which must pass."""
         answer = self.attempt(number, code)
         assert answer.passed, f"{name}: {answer.text}"
+        self._keep(str(number), code)
+
+    def _keep(self, place: str, code: str, hint: str = "") -> None:
+        """Write down what the judges of an answer were given, if this run is to do so."""
+        if RECORD and (heard := self.value("_witness.told()")):
+            witness.keep(witness.Testimony(self.number, place, code, hint, heard))
+
+    def _forget(self) -> None:
+        """Forget what the judges were given by earlier answers."""
+        if RECORD:
+            self.execute("_witness.told()")
 
     def accepts_its_solution(self, number: int) -> None:
         """Put an exercise's solution in its place, and check it twice."""
@@ -107,6 +123,7 @@ class Lesson:
             code: what the student wrote in place of the stub; None is the solution.
         """
         step = self.steps[name]
+        self._forget()
         self.execute(step.solution if code is None else code)
         self.again(step.check)
         return Answer(self.output(step.check))
@@ -121,12 +138,14 @@ class Lesson:
         """Work on a small step in a right way, which must pass; None is its solution."""
         answer = self.takes_step(name, code)
         assert answer.passed, f"{name}: {answer.text}"
+        self._keep(name, self.steps[name].solution if code is None else code)
 
     def refuses_step(self, name: str, code: str, told: str) -> None:
         """Work on a small step in a wrong way, which must be told what it comes from."""
         answer = self.takes_step(name, code)
         assert not answer.passed, name
         assert told in answer.text, f"{name}: {answer.text}"
+        self._keep(name, code, told)
 
     def asks_each_step(self) -> None:
         """Look whether each stub of a small step, which has run, was told what is missing."""
@@ -261,7 +280,10 @@ def open_lesson(number: str, seconds: int = SECONDS):
     with kernel_for(path, seconds) as client:
         client.nb.metadata["path"] = str(NOTEBOOKS)
         lesson = Lesson(client)
+        lesson.number = number
         lesson.execute(FEW_FRAMES)
+        if RECORD:
+            lesson.execute(witness.LISTEN)
         yield lesson
 
 

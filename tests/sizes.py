@@ -49,6 +49,7 @@ def pytest_addoption(parser):
     group.addoption("--landing", action="store_true", help="also what a landing needs")
     group.addoption("--nightly", action="store_true", help="all there is")
     group.addoption("--passed", type=Path, help="a file: leave out what it lists, add what passes")
+    group.addoption("--record-evidence", action="store_true", help="write evidence/: test_evidence")
     group.addoption("--record-durations", action="store_true", help=f"write {DURATIONS.name}")
 
 
@@ -60,6 +61,10 @@ def pytest_configure(config):
         SIZES, ("nothing but Python", "", "containers, Maven", "all"), strict=True
     ):
         config.addinivalue_line("markers", f"{size}: a size of the tests: {what}")
+    if config.option.record_evidence:
+        import lesson
+
+        lesson.RECORD = True
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Record(config), "record of the run")
 

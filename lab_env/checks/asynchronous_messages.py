@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from lab_env.checks import attempts
+from lab_env.checks import attempts, judging
 from lab_env.checks.evidence import settle, start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.errors import BadInputError, ServiceError
@@ -105,6 +105,7 @@ def answered(lab, requests_topic: str, reply_topics: Sequence[str]) -> Result:
     )
 
 
+@judging.judge
 def judge(exchange: Exchange) -> Result:
     """Return the answer to an exchange: passed, or the first thing that is wrong."""
     asked, found = exchange.asked, exchange.found
@@ -257,6 +258,7 @@ def announced(lab, topic: str, service, n: int) -> Result:
     return judge_second(known[1], n)
 
 
+@judging.judge
 def judge_announced(found: Announced, n: int) -> Result | None:
     """Return the first thing that is wrong with an announcement, or None."""
 
@@ -285,6 +287,7 @@ def judge_announced(found: Announced, n: int) -> Result | None:
     return None if found.said == n else wrong("said_too_little")
 
 
+@judging.judge
 def judge_second(second: Second, n: int) -> Result:
     """Return the answer to a second run: false only if it has reported what had not arrived."""
     if second.said is not None and second.there < n:

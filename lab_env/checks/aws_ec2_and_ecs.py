@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lab_env.aws import costs, inventory
 from lab_env.aws.errors import told
 from lab_env.aws.practice_account import FORGOTTEN_GIB, KEPT
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, misused, not_yet, passed
 from lab_env.checks.rights import Need, Statement, denied, lacking, statements, too_much
 from lab_env.messages import say
@@ -227,6 +228,7 @@ def task_is_told(account: "Account", family: str, instance: str, secret: str) ->
     return judge_task(everything, found | {"revision": task["revision"]})
 
 
+@judge
 def judge_task(told: TaskEvidence, found: dict) -> Result:
     """Say what is wrong with a task, or that it is told what it needs.
 
@@ -445,6 +447,7 @@ def nothing_forgotten(account: "Account") -> Result:
     )
 
 
+@judge
 def judge_left(left: Left) -> Result:
     """Say what is still there, or gone and should not be; or that all is as it should be."""
     if lost := sorted(KEPT - left.kept):

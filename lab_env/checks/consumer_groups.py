@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab_env.checks import attempts
+from lab_env.checks import attempts, judging
 from lab_env.checks.evidence import start_seconds, until
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
@@ -112,6 +112,7 @@ def _gather(lab: "Lab", topics: list[str], wanted: dict, committed: bool) -> Evi
     return Evidence(named, count, records, found, tuple(others), _running(lab), last)
 
 
+@judging.judge
 def judge(evidence: Evidence, wanted: Mapping[str, list[int]], *, committed: bool) -> Result:
     """Return the answer to what was found, without another look.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import start_seconds, until
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.facts.rebalances import is_calm
@@ -210,6 +211,7 @@ def _wrong_start(lab: "Lab", topic: str, began: float, found: dict) -> Result | 
     return _judge_start(_crew_after(lab, topic, found, wanted, began, START_SECONDS), found)
 
 
+@judge
 def _judge_start(crew: Crew, found: dict) -> Result | None:
     """Say what is wrong with the members that a loop has started."""
     if crew.is_right:
@@ -281,6 +283,7 @@ def _told(lab: "Lab", since: float) -> list[tuple[int, int]]:
     return list(zip(rows["wanted"], rows["running"], strict=True))
 
 
+@judge
 def _judge_scale(
     crew: Crew, killed: bool, told: list[tuple[int, int]], found: dict
 ) -> Result | None:

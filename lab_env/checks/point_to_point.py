@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab_env.checks import attempts
 from lab_env.checks.evidence import start_seconds
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import TIMES, Patience
 from lab_env.observation import queries
@@ -211,6 +212,7 @@ class Killed:
     early: int
 
 
+@judge
 def _judge_killed(killed: Killed | None, found: dict) -> Result:
     """Return the answer to a backlog that was drained as asked, given what a kill has shown."""
     if killed is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import start_seconds
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import TIMES, Patience
 from lab_env.observation import queries
@@ -65,6 +66,7 @@ def agrees_with_table(lab: "Lab", topic: str, audit: str, group: str) -> Result:
     return judge_audit(found, carriers)
 
 
+@judge
 def judge_audit(evidence: Audit, carriers: Mapping[str, str]) -> Result:
     """Return the answer to what was found, without another look.
 
@@ -232,6 +234,7 @@ def each_shows_all(
     return judge_screens(found, flights)
 
 
+@judge
 def judge_screens(evidence: Screens, flights: int) -> Result:
     """Return the answer to what was found, without another look.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab_env.checks.evidence import until
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, misused, not_yet, passed
 from lab_env.ground.errors import BadInputError
 from lab_env.observation import queries
@@ -121,6 +122,7 @@ def _look_at_night(lab: "Lab", topic: str, least: int, replicas: list[int]) -> _
     )
 
 
+@judge
 def _judge_night(night: _Night) -> Result:
     """Return what a night says of the settings; no clock, no network."""
     found = asdict(night)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab_env.checks import attempts
 from lab_env.checks.evidence import settle, start_seconds
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import TIMES
 from lab_env.observation import queries
@@ -94,6 +95,7 @@ def share_drained(
     return judge_drain(found, known)
 
 
+@judge
 def judge_drain(found: Work, known: dict) -> Result:
     """Judge how a backlog was drained: nothing but the evidence decides."""
     told = vars_of(found) | known
@@ -150,6 +152,7 @@ def isolated(lab: "Lab", topic: str, group: str, dead: str) -> Result:
     return judge_isolation(found, list(poison.values()), letters, len(swallowed), known)
 
 
+@judge
 def judge_isolation(
     found: Work, poison: list[str], letters: list[str], swallowed: int, known: dict
 ) -> Result:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab_env import flights
 from lab_env.checks import attempts
 from lab_env.checks.evidence import settle, start_seconds
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.observation import queries
 from lab_env.observation.queries import text_of, value_of
@@ -50,6 +51,7 @@ def three_flights(lab: "Lab", topic: str) -> Result:
     return judge_three(_sent(lab, topic, 3))
 
 
+@judge
 def judge_three(sent: SentRecords) -> Result:
     """Return the answer to what lies in the topic of exercise 1."""
     records, topic = sent.records, sent.topic

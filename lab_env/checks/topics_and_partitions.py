@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab_env.checks.evidence import start_seconds, until
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.patience import Patience
 from lab_env.observation import queries
@@ -114,6 +115,7 @@ def _send_once(service: object, send_day: Callable[[str], object], topic: str) -
     send_day(topic)
 
 
+@judge
 def judge_key(
     found: Keyed, truth: list[dict], *, partitions: int = 6, most: float = 0.25
 ) -> Result:
@@ -300,6 +302,7 @@ def _superseded(found: Board, truth: Mapping, day: str) -> int:
     return len(of_day) - len(kept)
 
 
+@judge
 def judge_board(found: Board, truth: Mapping[str, str], day: str) -> Result:
     """Return the answer to what was found, without another look.
 
