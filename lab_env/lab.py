@@ -1,4 +1,4 @@
-"""The laboratory: one object that starts Kafka, runs services, watches, draws and breaks things."""
+"""The laboratory: one object that starts Kafka and breaks it. Long: the front page."""
 
 import contextlib
 import linecache
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
     from lab_env.processes.control_loop import Repeat, Repeats
-    from lab_env.processes.services import Fleet, Service, Services
+    from lab_env.processes.fleets import Fleet, Services
+    from lab_env.processes.services import Service
     from lab_env.spring import SpringFleet, Springs, SpringService
 
 MOST_BROKERS = 9
@@ -456,7 +457,7 @@ class Lab:
         return self._part("services", self._make_services)
 
     def _make_services(self) -> "Services":
-        from lab_env.processes.services import Services
+        from lab_env.processes.fleets import Services
 
         return Services(self.journal, self._reports, self.folder / "services")
 

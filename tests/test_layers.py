@@ -114,6 +114,12 @@ def test_no_module_leads_back_to_itself():
             follow(module, ())
 
 
+@pytest.mark.parametrize("module", [one for one in MODULES if one])
+def test_a_module_of_more_than_400_lines_says_why_in_its_first_line(module):
+    first, *rest = MODULES[module].read_text(encoding="utf-8").splitlines() or [""]
+    assert len(rest) < 400 or " Long: " in first, f"{module}: {len(rest) + 1} lines"
+
+
 def test_no_two_classes_have_one_name():
     names: dict[str, list[str]] = {}
     for module, file in MODULES.items():

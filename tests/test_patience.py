@@ -15,7 +15,7 @@ from lab_env.ground.journal import Journal
 from lab_env.ground.patience import Patience
 from lab_env.ground.reports import Reports
 from lab_env.processes import services as service_module
-from lab_env.processes.services import Services
+from lab_env.processes.fleets import Services
 
 pytestmark = pytest.mark.usefixtures("programs")
 

@@ -26,7 +26,7 @@ from lab_env.ground.errors import BadInputError, ClosedError, ServiceError
 from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
 from lab_env.processes import pickling
-from lab_env.processes.services import Fleet, Services
+from lab_env.processes.fleets import Fleet, Services
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -690,7 +690,7 @@ NOTEBOOK = """
 import os, signal, sys, time
 from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
-from lab_env.processes.services import Services
+from lab_env.processes.fleets import Services
 
 def endless(service):
     service.report(began=True)

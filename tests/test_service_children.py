@@ -15,7 +15,7 @@ from lab_env.ground import limits
 from lab_env.ground.errors import ServiceError
 from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
-from lab_env.processes.services import Services
+from lab_env.processes.fleets import Services
 
 pytestmark = [
     pytest.mark.usefixtures("programs"),
@@ -96,7 +96,7 @@ def test_a_child_ends_with_the_notebook(tmp_path, how):
             from pathlib import Path
             from lab_env.ground.journal import Journal
             from lab_env.ground.reports import Reports
-            from lab_env.processes.services import Services
+            from lab_env.processes.fleets import Services
             def parent(service):
                 service.report(child=subprocess.Popen(["sleep", "321"]).pid)
                 while service.wait(0.05):

@@ -1,4 +1,4 @@
-"""Docker for a lesson: the engine and its API, and Compose projects that end with the notebook.
+"""Docker for a lesson: engine, API, Compose projects. Long: a lesson imports one module.
 
 engine = containers.engine(images=True)     what answers, or why nobody does
 engine.runs("list")                         where none does: what the cell showed elsewhere

@@ -1,4 +1,4 @@
-"""The object that a lesson holds: an AWS account, its clients, what exists in it, and its end."""
+"""The AWS account that a lesson holds: its clients, its contents, its end. Long: one class."""
 
 import contextlib
 import getpass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lab_env.lab import Lab
-    from lab_env.processes.services import Run
+    from lab_env.processes.runs import Run
 
 ANSWER_SECONDS = 15.0  # a bound against hanging; a desk answers twelve requests in a moment
 QUIET_SECONDS = 2.5  # no new reply for so long: no more will come

@@ -1,4 +1,4 @@
-"""Kafka as containers: a Compose project that the lab starts, or one that runs already."""
+"""Kafka as containers: a Compose project, ours or one that runs. Long: one way to Kafka."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Kafka as processes of this machine: Java from a Python package, the jars from the lock."""
+"""Kafka as processes of this machine, Java from a package. Long: one way to Kafka."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a lab has made on a shared cluster, and that it lives: a topic there, a line at a time.
+"""What a lab made on a shared cluster, and that it lives. Long: a record and its readers.
 
 A lab takes a number of its student's, by making the topic ``ana.lab-1``: Kafka lets one of two who
 try it at once succeed, on whatever machine they are. Into this topic the lab writes, as long as it

@@ -1,4 +1,4 @@
-"""Knows the lessons: finds them, reads what they promise, lists them, takes out their exercises.
+"""Knows the lessons: finds, reads, lists, takes them apart. Long: all that reads a notebook.
 
 A lesson is ``notebooks/NN_name.ipynb``. Its opening is Markdown (one cell or more):
 

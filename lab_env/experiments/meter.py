@@ -1,4 +1,4 @@
-"""Measures a client: the student's function in processes of its own, warmed up, by turns."""
+"""Measures a client by turns, in processes of its own. Long: both sides of one measurement."""
 
 import inspect
 import math
@@ -290,7 +290,7 @@ def by_turns(
     brokers: Iterable[int] = (),
 ) -> tuple[list[dict], dict[str, ServiceError]]:
     """Do what `measure` does; return the rows of its frame, and why a case failed, by name."""
-    from lab_env.processes.services import Services
+    from lab_env.processes.fleets import Services
 
     rates = _numbers(rates)
     _check(cases, runs, copies, rates, seconds)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lab_env.ground.journal import Journal
-    from lab_env.processes.services import Fleet, Service
+    from lab_env.processes.fleets import Fleet
+    from lab_env.processes.services import Service
 
 LOOKS = 80  # samples that are looked through for an event's end: 20 s
 

@@ -1,4 +1,4 @@
-"""Live pictures of what the observer sees and the services report; nothing here asks a broker."""
+"""Live pictures of what the observer sees; none asks a broker. Long: one method a picture."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable

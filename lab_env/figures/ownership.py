@@ -1,4 +1,4 @@
-"""Live picture: which member of a group owns which partition, over time."""
+"""Live picture: which member of a group owns which partition. Long: one picture."""
 
 import re
 from math import ceil

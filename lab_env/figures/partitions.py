@@ -1,4 +1,4 @@
-"""Live picture: how many records each partition of a topic holds, and how it fills."""
+"""Live picture: how many records each partition holds, how it fills. Long: one picture."""
 
 from collections import deque
 from math import ceil, floor, log10

@@ -1,4 +1,4 @@
-"""Live picture: who leads each partition and who is in sync, over time; below, records/s."""
+"""Live picture: who leads, who is in sync; records/s below. Long: one picture."""
 
 from functools import partial
 from itertools import pairwise

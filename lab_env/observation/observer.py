@@ -1,4 +1,4 @@
-"""The observer: a thread that samples topics and groups four times a second, for any client."""
+"""The observer: a thread that samples topics and groups four times a second. Long: one thread."""
 
 import contextlib
 import threading

@@ -10,7 +10,7 @@ from lab_env.ground.journal import Journal
 from lab_env.ground.reports import Reports
 from lab_env.messages import say
 from lab_env.processes import worker
-from lab_env.processes.services import LIBRARIES
+from lab_env.processes.runs import LIBRARIES
 
 STOP_SECONDS = 30.0  # a call that is just stopping a service takes as long as that
 CLOSE_SECONDS = 0.5

@@ -1,6 +1,6 @@
 """The process's side of a service: takes a student's function from stdin, runs it, reports back.
 
-Speaks with `lab_env.processes.services`: on stdin a line of JSON that says what to do, the
+Speaks with `lab_env.processes.runs`: on stdin a line of JSON that says what to do, the
 pickled function, then a line of JSON for each setting and for the stop; on stdout a line of JSON
 for each report.
 Imports only the standard library, because every service waits for what is imported here.

@@ -1,4 +1,4 @@
-"""Runs the Spring application as a service: the notebook's side."""
+"""Runs the Spring application as a service, the notebook's side. Long: a run, a copy, all."""
 
 import contextlib
 import itertools
@@ -18,7 +18,9 @@ from lab_env.ground.limits import why_ended
 from lab_env.ground.waiting import Progress, ProgressLine, signs_of
 from lab_env.messages import say
 from lab_env.processes import folders
-from lab_env.processes.services import Fleet, Run, Service, Services, names_of, stop_all
+from lab_env.processes.fleets import Fleet, Services, names_of
+from lab_env.processes.runs import Run
+from lab_env.processes.services import Service, stop_all
 from lab_env.processes.supervisor_client import Supervised
 from lab_env.spring import app, log_diagnosis, training
 from lab_env.spring import yaml as texts

@@ -1,4 +1,4 @@
-"""The engine of live pictures: one thread that draws all of a lab, and what a picture must have."""
+"""The engine of live pictures: one thread draws all of a lab. Long: what a picture must have."""
 
 import contextlib
 import html

@@ -1,4 +1,4 @@
-"""The base of pictures over time: panels on one time axis, marks, silence, names at line ends."""
+"""The base of pictures over time: panels, one axis, marks, silence. Long: one base class."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
