@@ -104,8 +104,8 @@ CHANGES = (
         ("lab_env/course/**/*",),
         (
             "test_cli.py", "test_copies.py", "test_run_file.py", "test_way_back.py",
-            "test_predictions.py", "test_small_steps.py", "test_pages.py", "test_present.py",
-            "test_browser.py", "test_in_sight.py",
+            "test_predictions.py", "test_standing.py", "test_small_steps.py", "test_pages.py",
+            "test_present.py", "test_browser.py", "test_in_sight.py",
         ),
     ),
     Change(

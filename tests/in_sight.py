@@ -6,6 +6,7 @@ walks the lessons as they are committed in JupyterLab, in a window of 1280 by 80
 for each cell that feeds a picture; ``--write`` keeps the table in ``benchmarks/in_sight.md``.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import browser
+import parts
 from lesson import NOTEBOOKS
 from playwright.sync_api import Error, sync_playwright
 
@@ -167,6 +169,12 @@ cell ran in JupyterLab: `uv run --group dev python tests/in_sight.py --write`.
 
 def main(words: list[str]) -> None:
     """Measure the lessons that are named, or all."""
+    from lab_env.checks import progress
+    from lab_env.processes import folders
+
+    # each lesson's student has a home of her own, and would fetch Kafka anew
+    os.environ.setdefault(folders.HOME_VARIABLE, str(parts.USERS_HOME))
+    os.environ[progress.VARIABLE] = ""
     named = [word for word in words if word.isdigit()]
     numbers = named or [path.name[:2] for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
     rows = [row for number in numbers for row in walk(number)]

@@ -307,7 +307,7 @@ WRONG_SCREENS = {
     "one without a group": (screens("new_group('a')", "None"), "A screen without a group"),
     "begin at the end": (screens(*OWN, start="'latest'"), "A new group begins at the end"),
     "one screen": ("\n".join(screens(*OWN).splitlines()[:-1]), "screen-B does not run"),
-    "an error of its own": (screens(*OWN, react="json.loads"), "Mend that line"),
+    "an error of its own": (screens(*OWN, react="json.loads"), "Correct that line"),
     "never commit": (START + OWN_SCREEN.replace("COMMIT", ""), "let it commit"),
     "filled twice": (screens(*OWN) + "publish(evening, 20).join()", "makes the topic fresh"),
 }

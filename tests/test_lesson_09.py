@@ -183,7 +183,7 @@ def fast(topic, values):
         fast(send="producer.send(topic, value); producer.send(topic, value)"),
         "Leave repeating to the producer",
     ),
-    "a mistake": (fast(send="producer.send(topics, value)"), "Mend that line"),
+    "a mistake": (fast(send="producer.send(topics, value)"), "Correct that line"),
     "no function": ("fast = 10", "no brackets behind it"),
     "other arguments": ("def fast(meter, topic, values):\n    pass", "def fast(topic, values)"),
 }

@@ -39,7 +39,7 @@ def test_nothing_fails_and_every_stub_is_refused(lesson):
 @pytest.mark.shares_a_lab
 def test_a_function_is_plain_java(lesson):
     told = lesson.output(lesson.index("program"))
-    assert "['@Bean', '@Configuration'] and the word Kafka stands in the file: False" in told
+    assert "['@Bean', '@Configuration'] and the word Kafka is in the file: False" in told
     assert "It was 0." in told
     assert "Function<Flight" in lesson.output(lesson.index("java"))
 

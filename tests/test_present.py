@@ -140,8 +140,11 @@ def test_a_lesson_is_presented(number, own_home, chromium, tmp_path):
         presenter = Presenter(student)
         presenter.start()
         seen: list[Look] = []
-        slides = presenter.walk(seen.append)
-        wrong += [f"{SIZES[0]}: {fault}" for look in seen for fault in faults(look)]
+        try:
+            slides = presenter.walk(seen.append)
+        finally:  # what was seen is told, also when the walk comes to no end
+            wrong += [f"{SIZES[0]}: {fault}" for look in seen for fault in faults(look)]
+            print(*dict.fromkeys(wrong), sep="\n\n")
         pictures = [cell for look in seen for cell in look.cells if cell["pictureTop"] is not None]
 
         student.page.set_viewport_size(SIZES[1])

@@ -28,7 +28,7 @@ def test_what_is_done_passes():
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        ({"failed": ("rush-1", "KeyError: 'x'"), "lag": 3}, "Mend that line"),
+        ({"failed": ("rush-1", "KeyError: 'x'"), "lag": 3}, "Correct that line"),
         ({"kind": "classic"}, "joins a consumer group"),
         ({"kind": "consumer"}, "joins a consumer group"),
         ({"others": ("mine",)}, "same group"),

@@ -156,8 +156,8 @@ def progress() -> None:
     from lab_env.course import standing
 
     table = Table(box=None, pad_edge=False)
-    for heading in standing.Standing._fields:
-        table.add_column(say(f"cli.progress_{heading}"))
+    for heading in standing.headings():
+        table.add_column(heading)
     for one in standing.of(lessons.paths(lessons.folder())):
         table.add_row(*one)
     Console().print(table)
