@@ -37,10 +37,14 @@ WORD = "kilo-27"
 TEACHER = NOBODY[0]  # a user who has no right but those of whoever teaches
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One cluster for all these tests, with the rights that docs/class_on_a_cluster.md names."""
-    with shared_cluster(tmp_path_factory.mktemp("certificates")) as one:
+@contextlib.contextmanager
+def class_cluster(folder):
+    """Start a cluster with the rights that docs/class_on_a_cluster.md names.
+
+    Args:
+        folder: for the certificates.
+    """
+    with shared_cluster(folder) as one:
         everyone = ResourcePattern(ResourceType.TOPIC, "class.", ACLResourcePatternType.PREFIXED)
         every_topic = ResourcePattern(ResourceType.TOPIC, "*")
         rights = [
@@ -55,6 +59,13 @@ def shared(tmp_path_factory):
                     for who, operation, pattern in rights
                 ]
             )
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One cluster for all these tests."""
+    with class_cluster(tmp_path_factory.mktemp("certificates")) as one:
         yield one
 
 

@@ -211,6 +211,7 @@ class Working:
         self.tasks = submissions.tasks(self.notebook)
         self.connection: dict | None = None
         self.raised: dict[str, str] = {}
+        self.around = ""  # the first error of a cell of the course's own, and which cell it was
         self.witness = Witness()
         self.at = ""
 
@@ -234,9 +235,7 @@ class Working:
             elif index in own:
                 self._let_her(own[index])
             else:
-                error = self.kernel.run(cell["source"], COURSE_SECONDS)
-                if error and not self.at and "raises-exception" not in lessons.tags(cell):
-                    raise Ended("course", error=error)  # nobody but the course has run a line
+                self._let_course(cell)
 
     def _is_judged(self, task) -> bool:
         source = self.task["answers"].get(task.id)
@@ -246,6 +245,15 @@ class Working:
             and source is not None
             and submissions.touched(task, source)
         )
+
+    def _let_course(self, cell: dict) -> None:
+        """Run a cell of the course's own."""
+        error = self.kernel.run(cell["source"], COURSE_SECONDS)
+        if not error or "raises-exception" in lessons.tags(cell):
+            return
+        if not self.at:
+            raise Ended("course", error=error)  # nobody but the course has run a line
+        self.around = self.around or f"{cell['id']}: {error}"
 
     def _let_her(self, task) -> None:
         """Run what the student wrote; a prediction that raises is as if none were made."""
@@ -294,6 +302,7 @@ class Working:
             by=by,
             seconds=round(time.monotonic() - began, 2),
             raised=self.raised.get(task.id, ""),
+            around=self.around,
             **{key: found.get(key) for key in ("answer", "missing", "same", "replaced", "error")},
         )
 
