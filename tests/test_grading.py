@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,7 +23,7 @@ from conftest import wait_until
 from test_cli import started
 
 from lab_env.course import lessons
-from lab_env.course.grading import fence, inside, runs, submissions, verdicts, witness
+from lab_env.course.grading import fence, inside, runs, submissions, verdicts, witness, worker
 from lab_env.course.grading.verdicts import Verdict
 from lab_env.ground.errors import BadInputError
 
@@ -360,6 +361,35 @@ def test_a_cell_of_the_courses_own_that_failed_is_told_before_the_verdict(
     assert "It is 4." in second.words
     assert found["ben"][1].verdict == "passed"
     assert "no replica" not in found["ben"][1].words  # what has passed needs no excuse
+
+
+@POSIX
+@pytest.mark.usefixtures("programs")
+def test_a_kernel_whose_port_another_program_has_taken_meanwhile_is_started_again(
+    tmp_path, monkeypatch
+):
+    from jupyter_client import connect
+
+    write, taken = connect.write_connection_file, []
+
+    def late(*words, **options):
+        file, told = write(*words, **options)
+        if not taken:  # whoever was quicker
+            taken.append(socket.create_server(("127.0.0.1", told["shell_port"])))
+        return file, told
+
+    monkeypatch.setattr(connect, "write_connection_file", late)
+    for name in ("tmp", "work"):
+        (tmp_path / name).mkdir()
+    open_to_all = {"write": [], "read": [], "names": []}
+    limits = dict.fromkeys(("disk", "memory", "processes"), 10**10) | {"free": 0}
+    kernel = worker.begun({"limits": limits, "fence": open_to_all}, tmp_path)
+    try:
+        assert taken
+        assert kernel.run("1 / 0", 60) == "ZeroDivisionError: division by zero"
+    finally:
+        kernel.close()
+        taken[0].close()
 
 
 @pytest.mark.parametrize("what", ["lab.rebalances('crew')", "lab.watch('flights').samples"])
