@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 FIND = (5.0, 60.0)  # s from one search for students to the next: at the least, and at the most
 TOPICS = 50  # a second that a search may cost: a large cluster is searched less often
-LOOK = 1.0  # s that a look waits for news, and from one sight of a class to the next
+LOOK = 1.0  # s that a look waits for news, and from one sight of a small class to the next
+MANY = 200  # students, whose sights come half as often
 AGAIN = 2.0  # s after which a cluster that does not answer is asked again
 # one student's records must not keep the others' away, and idle topics cost nothing (KIP-227)
 READING = {
@@ -154,5 +155,6 @@ class Following:
                 watcher.look(LOOK)
                 if (now := (watcher.gathering.changes, watcher.answers)) != known:
                     self.seen, known = watcher.gathering.sight(watcher.answers), now
-                # the records of two hundred come all the time, and are looked at together
-                self._ended.wait(LOOK - (time.monotonic() - began))
+                # the records of many come all the time, and are looked at together
+                pause = LOOK * (1 + len(watcher.gathering.students) / MANY)
+                self._ended.wait(pause - (time.monotonic() - began))
