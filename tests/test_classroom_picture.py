@@ -202,7 +202,8 @@ def test_what_follows_the_class_ends_with_its_picture(show):
 
 
 def test_following_a_cluster_that_is_lost_ends_when_it_is_told_to():
-    following = watching.Following({"bootstrap_servers": "127.0.0.1:9"}, WORD)
+    nobody = {"bootstrap_servers": "127.0.0.1:9", "bootstrap_timeout_ms": 500}
+    following = watching.Following(nobody, WORD)
     deadline = time.monotonic() + 60
     while following.seen is None and time.monotonic() < deadline:
         time.sleep(0.02)
