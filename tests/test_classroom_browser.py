@@ -21,7 +21,7 @@ from lab_env.classroom import membership, records, sending
 from lab_env.course import cli, lessons
 from lab_env.processes import folders
 
-pytestmark = [pytest.mark.landing, pytest.mark.usefixtures("own_home")]
+pytestmark = pytest.mark.landing
 LESSON = {
     "title": "# Three trucks",
     "start": "print('the lab is here')",
@@ -39,7 +39,7 @@ HINTS = ("point_to_point.drain_early", "point_to_point.drain_partition")
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(own_home, tmp_path):
     (tmp_path / "certificates").mkdir()
     with class_cluster(tmp_path / "certificates") as one:
         yield one
@@ -100,6 +100,7 @@ def be(patch, cluster, user: str, home) -> None:
 
 
 def test_a_student_and_the_projector_see_one_class(
+    own_home,
     cluster,
     chromium,
     tmp_path,
@@ -108,6 +109,7 @@ def test_a_student_and_the_projector_see_one_class(
     homes = {user: tmp_path / f"home-{user}" for user in ("ana", TEACHER)}
     for home in homes.values():
         home.mkdir()
+        (home / "kafka").symlink_to(own_home / "kafka")  # what `lab` would fetch
     lesson = notebook(tmp_path / "lesson", "02_point_to_point.ipynb", LESSON)
     room = notebook(tmp_path / "room", "class.ipynb", ROOM)
     with contextlib.ExitStack() as stack:
