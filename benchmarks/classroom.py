@@ -1,19 +1,23 @@
 """A class of two hundred: what its projector costs, and all that travels for it."""
 
+import contextlib
+import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 
-from benchmarks.apart import environment, fresh
+from benchmarks.apart import ROOT, environment, fresh
 from benchmarks.rows import Row
 
 STUDENTS = 200
 WORD = "kilo-27"
 EVERY = 20.0  # s from one cell of a student to her next, in the mean
 LESSON = "02"
+SCALE = 1.5  # as it is read from the back of a room
 CELLS = [f"cell-{number}" for number in range(30)]
 
 
@@ -29,16 +33,27 @@ def measure(quick: bool) -> list[Row]:
             most=10,
         ),
         Row(
-            "all that the students and the projector send and are sent",
+            f"the same class as a picture in a notebook, at {SCALE}",
+            [one["picture_cpu"] for one in measured],
+            "% of a core",
+            most=10,
+        ),
+        Row(
+            "all that the students and `lab class` send and are sent",
             [one["megabytes"] for one in measured],
             "MB/min",
             most=1,
         ),
         Row("records of the students", [one["records"] for one in measured], "records/min"),
         Row(
-            "of that, what the projector sends and is sent",
+            "of that, what `lab class` sends and is sent",
             [one["projector_megabytes"] for one in measured],
             "MB/min",
+        ),
+        Row(
+            "and once, when she connects (no TLS)",
+            [one["student_begins"] for one in measured],
+            "kB",
         ),
         Row("a student's sending", [one["student_cpu"] for one in measured], "% of a core"),
     ]
@@ -49,37 +64,47 @@ def measure(quick: bool) -> list[Row]:
 
 def a_class(students: int, seconds: float) -> dict[str, float]:
     """Have a class on a Kafka of its own, and return what it costs."""
-    import json
-
     from lab_env import Lab
 
     with Lab("embedded", progress=False) as lab, tempfile.TemporaryDirectory() as home:
         address = lab.connection["bootstrap_servers"]
         address = address if isinstance(address, str) else ",".join(address)
-        own = environment(KAFKA_LAB_CLASS=address, KAFKA_LAB_HOME=home, KAFKA_LAB_PROGRESS="kept")
-        order = json.dumps([__name__, "attend", [students, seconds]])
-        words = [sys.executable, "-m", "benchmarks.apart", order]
-        attending = subprocess.Popen(words, env=own, stdout=subprocess.PIPE, encoding="utf-8")
-        try:
+        own = {"KAFKA_LAB_CLASS": address, "KAFKA_LAB_HOME": home, "KAFKA_LAB_PROGRESS": "kept"}
+        with (
+            beside(attend, students, seconds, **own) as said,
+            beside(picture, students, seconds, KAFKA_LAB_CLASS=address) as pictured,
+        ):
             projected = fresh(project, students, seconds, KAFKA_LAB_CLASS=address)
-            said = json.loads(attending.communicate()[0].splitlines()[-1])
-        finally:
-            attending.kill()
-            attending.wait()
+            said, pictured = said(), pictured()
     minutes = seconds / 60
     return {
         "projector_cpu": projected["cpu"],
+        "picture_cpu": pictured["cpu"],
         "projector_megabytes": projected["bytes"] / 1e6 / minutes,
         "megabytes": (projected["bytes"] + said["bytes"]) / 1e6 / minutes,
         "records": said["records"] / minutes,
+        "student_begins": said["begins"] / 1e3 / students,
         "student_cpu": said["cpu"] / students,
     }
 
 
+@contextlib.contextmanager
+def beside(function, *args, **variables: str) -> Iterator[Callable[[], dict]]:
+    """Run a function in a fresh Python beside this one; have what waits for what it returns."""
+    order = json.dumps([function.__module__, function.__name__, args])
+    words = [sys.executable, "-m", "benchmarks.apart", order]
+    process = subprocess.Popen(
+        words, cwd=ROOT, env=environment(**variables), stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    try:
+        yield lambda: json.loads(process.communicate()[0].splitlines()[-1])
+    finally:
+        process.kill()
+        process.wait()
+
+
 def attend(students: int, seconds: float) -> dict[str, float]:
     """Be the students: each connects, and then runs cells for ``seconds`` and a while longer."""
-    import json
-
     from confluent_kafka import Producer
     from kafka import KafkaAdminClient
 
@@ -123,7 +148,8 @@ def attend(students: int, seconds: float) -> dict[str, float]:
     # those who read are a moment behind: the class goes on until they have measured as well
     work(senders, time.monotonic() + seconds / 4)
     share = seconds / lasted
-    return {"cpu": 100 * cpu / lasted, "bytes": size * share, "records": sent * share}
+    own = {"cpu": 100 * cpu / lasted, "begins": before[1]}
+    return own | {"bytes": size * share, "records": sent * share}
 
 
 def work(senders: list, until: float) -> None:
@@ -183,3 +209,19 @@ def project(students: int, seconds: float) -> dict[str, float]:
             "cpu": 100 * (time.process_time() - busy) / lasted,
             "bytes": bytes_of(watcher) * seconds / lasted,
         }
+
+
+def picture(students: int, seconds: float) -> dict[str, float]:
+    """Be a notebook that shows the class for whoever teaches."""
+    from lab_env import classroom
+
+    shown = classroom.show(WORD, SCALE)
+    while f"{students} joined" not in shown.sentence:
+        time.sleep(0.1)
+    began, busy = time.monotonic(), time.process_time()
+    frames = shown.frames
+    time.sleep(seconds)
+    lasted, cpu = time.monotonic() - began, time.process_time() - busy
+    shown.stop()
+    assert shown.error is None, shown.error
+    return {"cpu": 100 * cpu / lasted, "frames": (shown.frames - frames) / lasted}

@@ -136,7 +136,10 @@ CHANGES = (
         "what is graded, or handed out",
         ("lab_env/course/grading/*", "lab_env/course/teaching.py", "lab_env/course/handout.py",
             "lab_env/course/way_out.py", "lab_env/course/handing_out/*"),
-        ("test_grading.py", "test_grading_lessons.py", "test_handout.py"),
+        (
+            "test_grading.py", "test_grading_lessons.py", "test_handout.py",
+            "test_handout_tools.py",
+        ),
     ),
     Change(
         "Spring, or RabbitMQ",

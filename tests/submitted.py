@@ -31,7 +31,10 @@ def filled(number: str, answers: Mapping[str, str] = {}, *, solved: bool = False
 
 
 def the_class(folder: Path) -> dict[str, tuple[str, str]]:
-    """Write thirty submissions of lesson 05, and return by student what its two exercises get."""
+    """Write thirty submissions of lesson 05, and return by student what its two exercises get.
+
+    Its small steps are as they were handed out.
+    """
     import test_lesson_05 as known
 
     first, second = "exercise-two-groups", "exercise-rules"
@@ -55,7 +58,7 @@ def the_class(folder: Path) -> dict[str, tuple[str, str]]:
     for code in known.RIGHT_RULES.values():
         hand_in({second: code}, "untouched", "passed")
     hand_in({}, "untouched", "untouched")
-    hand_in({first: HOSTILE["fakes the check"], second: right[second]}, "not_yet", "passed")
+    hand_in(right | {first: known.DAY + HOSTILE["fakes the check"]}, "not_yet", "passed")
     hand_in({first: "day = crew ="} | {second: right[second]}, "not_yet", "passed")
     hand_in({first: HOSTILE["ends its process"], second: right[second]}, "stopped", "passed")
     hand_in(right | {second: right[second] + HOSTILE["one for two"]}, "passed", "refused")
@@ -77,7 +80,6 @@ check = lab_env.checks.check = Always()
 consumer_groups.divided = check.divided
 result.Result.__bool__ = lambda self: True
 result.Result.passed = True
-day, crew, audit = fresh_day()
 print("\\u2713 Passed")
 """,
     "ends its process": "import os\n\nos._exit(0)",

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -24,6 +25,7 @@ from kafka.admin import (
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from secure import NOBODY, shared_cluster
 
+from lab_env import classroom
 from lab_env.classroom import membership, records, sending, watching
 from lab_env.clusters import client_config
 from lab_env.course import cli
@@ -35,10 +37,14 @@ WORD = "kilo-27"
 TEACHER = NOBODY[0]  # a user who has no right but those of whoever teaches
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One cluster for all these tests, with the rights that docs/class_on_a_cluster.md names."""
-    with shared_cluster(tmp_path_factory.mktemp("certificates")) as one:
+@contextlib.contextmanager
+def class_cluster(folder):
+    """Start a cluster with the rights that docs/class_on_a_cluster.md names.
+
+    Args:
+        folder: for the certificates.
+    """
+    with shared_cluster(folder) as one:
         everyone = ResourcePattern(ResourceType.TOPIC, "class.", ACLResourcePatternType.PREFIXED)
         every_topic = ResourcePattern(ResourceType.TOPIC, "*")
         rights = [
@@ -53,6 +59,13 @@ def shared(tmp_path_factory):
                     for who, operation, pattern in rights
                 ]
             )
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One cluster for all these tests."""
+    with class_cluster(tmp_path_factory.mktemp("certificates")) as one:
         yield one
 
 
@@ -375,6 +388,34 @@ def test_the_projector_shows_the_class_from_the_command_line(shared, student, mo
     assert "is over" in lab("class", "tango-42", "--end")
     with contextlib.closing(KafkaAdminClient(**shared.own)) as admin:
         assert not [name for name in admin.list_topics() if "tango-42" in name]
+
+
+def test_the_picture_of_a_notebook_shows_the_class_live_and_leaves_no_thread(student, course):
+    student("ana")
+    lab("join", WORD, "--name", "Ana")
+    sending.at("02", "three-trucks")
+    sending.predicted("02", "three", "60")
+    course(lambda seen: seen.votes("02 three").now == {"60": 1})
+    student(TEACHER)
+    picture = classroom.show(WORD)
+    wait_until(lambda: "1 at 02 three-trucks" in picture.sentence, 60)
+    assert "1 joined" in picture.sentence
+    assert "1 say 60" in picture.sentence
+    student("ana")
+    sending.predicted("02", "three", "20")
+    lab("hand")
+    wait_until(lambda: "1 say 20" in picture.sentence and "Hand up: Ana" in picture.sentence, 60)
+    sending.happened("02", "three", "20", "20")
+    course(lambda seen: seen.votes("02 three").was == "20")
+    assert "It was" not in picture.sentence
+    picture.reveal()
+    wait_until(lambda: "It was: 20" in picture.sentence, 60)
+    lab("leave")
+    wait_until(lambda: "0 joined" in picture.sentence, 60)
+    picture.stop()
+    assert picture.error is None
+    own = {"class-seen", "lab-pictures"}
+    wait_until(lambda: not own & {one.name for one in threading.enumerate()}, 60)
 
 
 def test_a_kernel_that_ends_while_the_cluster_is_lost_ends_at_once(student, course, monkeypatch):

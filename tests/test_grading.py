@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,7 +23,7 @@ from conftest import wait_until
 from test_cli import started
 
 from lab_env.course import lessons
-from lab_env.course.grading import fence, inside, runs, submissions, verdicts
+from lab_env.course.grading import fence, inside, runs, submissions, verdicts, witness, worker
 from lab_env.course.grading.verdicts import Verdict
 from lab_env.ground.errors import BadInputError
 
@@ -336,6 +337,67 @@ def test_junit_has_a_suite_a_submission_and_json_has_its_points():
     assert [(one["student"], one["points"], one["of"]) for one in told] == [
         ("=cmd()", 1, 2), ("bob", 0, 1),
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_cell_of_the_courses_own_that_failed_is_told_before_the_verdict(
+    course, tmp_path, monkeypatch
+):
+    notebook = lessons.load(course / "00_small.ipynb")
+    at = [cell["id"] for cell in notebook["cells"]].index("exercise-two")
+    used = {**notebook["cells"][0], "id": "use", "source": "assert one != 2, 'no replica'"}
+    notebook["cells"].insert(at, used)
+    folder = tmp_path / "course"
+    submitted.save(notebook, folder / "00_small.ipynb")
+    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    hand_in(folder, tmp_path / "class" / "ana" / "x.ipynb", one="one = 2", two="two = 4")
+    hand_in(folder, tmp_path / "class" / "ben" / "x.ipynb", one="one = 2", two="two = 3")
+    found = graded([tmp_path / "class"], jobs=2)
+    first, second = found["ana"]
+    assert first.words.startswith("It is 2.")  # that came before
+    assert second.words.startswith(
+        "Before this check a cell of the course's own failed (use: AssertionError: no replica)"
+    )
+    assert "It is 4." in second.words
+    assert found["ben"][1].verdict == "passed"
+    assert "no replica" not in found["ben"][1].words  # what has passed needs no excuse
+
+
+@POSIX
+@pytest.mark.usefixtures("programs")
+def test_a_kernel_whose_port_another_program_has_taken_meanwhile_is_started_again(
+    tmp_path, monkeypatch
+):
+    from jupyter_client import connect
+
+    write, taken = connect.write_connection_file, []
+
+    def late(*words, **options):
+        file, told = write(*words, **options)
+        if not taken:  # whoever was quicker
+            taken.append(socket.create_server(("127.0.0.1", told["shell_port"])))
+        return file, told
+
+    monkeypatch.setattr(connect, "write_connection_file", late)
+    for name in ("tmp", "work"):
+        (tmp_path / name).mkdir()
+    open_to_all = {"write": [], "read": [], "names": []}
+    limits = dict.fromkeys(("disk", "memory", "processes"), 10**10) | {"free": 0}
+    kernel = worker.begun({"limits": limits, "fence": open_to_all}, tmp_path)
+    try:
+        assert taken
+        assert kernel.run("1 / 0", 60) == "ZeroDivisionError: division by zero"
+    finally:
+        kernel.close()
+        taken[0].close()
+
+
+@pytest.mark.parametrize("what", ["lab.rebalances('crew')", "lab.watch('flights').samples"])
+def test_a_check_that_looks_back_is_left_to_the_students_process(what):
+    told = {"values": {}, "missing": [], "unseen": []}
+    source = f"check.step(lab, '13 names', lambda: len({what}), 0)"
+    judged = witness.judge(source, {"bootstrap_servers": "127.0.0.1:9"}, lambda after: told)
+    assert judged["answer"] is None
 
 
 def test_no_check_of_the_course_is_thought_to_be_replaced():

@@ -1,6 +1,7 @@
 """`lab grade` on lessons of the course, with a real Kafka for each submission."""
 
 import json
+import time
 
 import pytest
 import submitted
@@ -24,11 +25,7 @@ def test_the_broker_is_asked_and_not_the_student(tmp_path, capsys):
         "right": submitted.filled("00", solved=True),
         "fakes": submitted.filled(
             "00",
-            {
-                "exercise-1-stub": submitted.HOSTILE["fakes the check"].replace(
-                    "fresh_day()", "1, 2, 3"
-                )
-            },
+            {"exercise-1-stub": submitted.HOSTILE["fakes the check"]},
         ),
     }
     hand_in["fakes"]["metadata"] = {"kernelspec": {"name": "another"}}
@@ -58,12 +55,15 @@ def test_thirty_submissions_with_known_mistakes_are_graded_right_twice_in_a_row(
     wanted = submitted.the_class(tmp_path)
     assert len(wanted) == 30
     for _ in range(2):
+        began = time.monotonic()
         found = graded([tmp_path])
-        wrong = {
-            name: [(row.exercise, row.verdict, row.by, row.words) for row in found[name]]
-            for name, verdicts in wanted.items()
-            if tuple(row.verdict for row in found[name]) != verdicts
-        }
+        print(f"30 submissions graded in {time.monotonic() - began:.0f} s")
+        wrong = {}
+        for name, verdicts in wanted.items():
+            exercises = [row for row in found[name] if row.exercise.startswith("exercise")]
+            steps = {row.verdict for row in found[name] if row not in exercises}
+            if tuple(row.verdict for row in exercises) != verdicts or steps != {"untouched"}:
+                wrong[name] = [(row.exercise, row.verdict, row.by, row.words) for row in exercises]
         assert not wrong, json.dumps(wrong, indent=1)
 
 

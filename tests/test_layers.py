@@ -46,7 +46,11 @@ LAYERS = {
     },
 }  # fmt: skip
 # single modules that may look further than their layer
-FURTHER = {"aws.picture": {"figures.engine"}, "aws.accounts": {"aws.picture"}}
+FURTHER = {
+    "aws.picture": {"figures.engine"},
+    "aws.accounts": {"aws.picture"},
+    "classroom.picture": {"figures.engine"},
+}
 
 
 def modules() -> dict[str, Path]:

@@ -56,6 +56,29 @@ class Student:
         return self.said.get(key, {})
 
 
+@dataclass(frozen=True)
+class Sight:
+    """A class at one moment, for whoever draws it in another thread.
+
+    Attributes:
+        students: how many there are.
+        hands: the names of those who have raised one, the longest first.
+        places: who is at which (lesson, cell), by name, in the lessons' order.
+        held: what holds students up, most of them first.
+        votes: on each question that somebody has predicted, in order.
+        newest: the question that was predicted last; "" if none was.
+        answers: whether the cluster does.
+    """
+
+    students: int = 0
+    hands: tuple[str, ...] = ()
+    places: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    held: list[Held] = field(default_factory=list)
+    votes: dict[str, Votes] = field(default_factory=dict)
+    newest: str = ""
+    answers: bool = True
+
+
 class Gathering:
     """The students of a class, by what the cluster's rights know them by.
 
@@ -164,6 +187,22 @@ class Gathering:
             _counted(one["said"] for one in told),
             sum(was.values()),
             was.most_common(1)[0][0] if was else "",
+        )
+
+    def sight(self, answers: bool = True) -> Sight:
+        """Return the class as it is now, which stays so whatever comes.
+
+        Args:
+            answers: whether the cluster does.
+        """
+        return Sight(
+            len(self.students),
+            tuple(self.hands()),
+            self.places(),
+            self.held_up(),
+            {one: self.votes(one) for one in self.questions()},
+            self.question(),
+            answers,
         )
 
     def _all(self):

@@ -127,11 +127,10 @@ def _votes(votes: Votes, revealed: bool, students: int) -> "Iterator[Text | Tabl
     count = sum(votes.now.values())
     numbers = {"count": count, "students": students, "seen": votes.seen}
     yield Text(say("classroom.votes", question=votes.question, **numbers), "bold")
-    # in an order that does not change while they vote
-    answers = [one for one, _ in (votes.now + votes.first).most_common(ROWS["votes"])]
+    answers = in_order(votes, ROWS["votes"], revealed=revealed)
     most = max([*votes.now.values(), *votes.first.values()], default=0)
-    for answer in sorted(answers, key=_as_number):
-        right = revealed and answer.casefold() == votes.was.casefold()
+    for answer in answers:
+        right = revealed and is_right(answer, votes)
         label = Text(f"{'✓ ' if right else ''}{answer}", "bold #009E73" if right else "")
         bars = Text("\n").join(
             [
@@ -145,6 +144,25 @@ def _votes(votes: Votes, revealed: bool, students: int) -> "Iterator[Text | Tabl
     yield table
     if revealed and votes.was:
         yield Text(say("classroom.was", was=votes.was), "bold #009E73")
+
+
+def in_order(votes: Votes, most: int, *, revealed: bool = False) -> list[str]:
+    """Return the answers that most give, in an order that does not change while they vote.
+
+    Args:
+        votes: of the class.
+        most: how many there is room for.
+        revealed: the right one is among them, if anybody gave it.
+    """
+    answers = [one for one, _ in (votes.now + votes.first).most_common()]
+    if revealed:
+        answers.sort(key=lambda one: not is_right(one, votes))
+    return sorted(answers[:most], key=_as_number)
+
+
+def is_right(answer: str, votes: Votes) -> bool:
+    """Return whether this is what happened."""
+    return answer.casefold() == votes.was.casefold()
 
 
 def _as_number(answer: str) -> tuple[float, str]:

@@ -1,11 +1,12 @@
 """Reads the topics of a class, for whoever teaches; asks seldom, for much at once."""
 
 import contextlib
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from lab_env.classroom import records
-from lab_env.classroom.gathering import Gathering
+from lab_env.classroom.gathering import Gathering, Sight
 from lab_env.ground.kafka_compat import quiet_kafka
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 FIND = (5.0, 60.0)  # s from one search for students to the next: at the least, and at the most
 TOPICS = 50  # a second that a search may cost: a large cluster is searched less often
+LOOK = 1.0  # s that a look waits for news, and from one sight of a small class to the next
+MANY = 200  # students, whose sights come half as often
 AGAIN = 2.0  # s after which a cluster that does not answer is asked again
 # one student's records must not keep the others' away, and idle topics cost nothing (KIP-227)
 READING = {
@@ -114,3 +117,44 @@ class Watcher:
                 if record.offset == 0:  # the topic is a new one: she has left and joined again
                     self.gathering.forget(student)
                 self.gathering.take(student, record.key, record.value, record.timestamp / 1000)
+
+
+class Following:
+    """Keeps what is seen of a class up to date, in a thread of its own.
+
+    Args:
+        connection: as of a `Watcher`.
+        word: of the class.
+
+    Attributes:
+        seen: the class at the last look; None before the first one.
+    """
+
+    def __init__(self, connection: dict, word: str):
+        self.seen: Sight | None = None
+        self._ended = threading.Event()
+        self._watcher = Watcher(connection, word)
+        self._thread = threading.Thread(target=self._follow, name="class-seen", daemon=True)
+        self._thread.start()
+
+    def end(self, seconds: float = 0.0) -> None:
+        """Have it end after the look that it is at; can be called again.
+
+        Args:
+            seconds: to wait for that, at the most.
+        """
+        self._ended.set()
+        if seconds:
+            self._thread.join(seconds)
+
+    def _follow(self) -> None:
+        known: tuple = ()
+        with self._watcher as watcher:
+            while not self._ended.is_set():
+                began = time.monotonic()
+                watcher.look(LOOK)
+                if (now := (watcher.gathering.changes, watcher.answers)) != known:
+                    self.seen, known = watcher.gathering.sight(watcher.answers), now
+                # the records of many come all the time, and are looked at together
+                pause = LOOK * (1 + len(watcher.gathering.students) / MANY)
+                self._ended.wait(pause - (time.monotonic() - began))

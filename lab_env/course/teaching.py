@@ -32,17 +32,14 @@ def grade(places: tuple[Path, ...], jobs: int | None, timeout: int, **files: Pat
     from rich.console import Console
     from rich.text import Text
 
-    from lab_env.clusters import embedded, training
-    from lab_env.course.grading import runs, submissions, verdicts
+    from lab_env.course.grading import preparing, runs, submissions, verdicts
 
     console = Console()
     found = submissions.read_all(places)
-    if any(one.lesson for one in found):
-        try:
-            embedded.prepare(progress=True)  # a student's code gets no right to write there
-            training.train()
-        except (LabError, OSError) as error:  # a lesson that needs it will say so
-            click.echo(str(error), err=True)
+    try:
+        preparing.prepare(found)
+    except (LabError, OSError) as error:  # a lesson that needs it will say so
+        click.echo(str(error), err=True)
     with contextlib.closing(runs.Grader(seconds=timeout, jobs=jobs)) as grader:
         began = time.monotonic()
         parts = ", ".join(say(f"grading.fence_{part}") for part in grader.fenced)

@@ -194,8 +194,9 @@ class Grader:
         """Return the verdict that a worker's words mean."""
         answer, seconds, by = event.get("answer"), float(event["seconds"]), str(event["by"])
         raised = f" {say('grading.raised', error=event['raised'])}" if event["raised"] else ""
+        around = f"{say('grading.around', error=event['around'])} " if event["around"] else ""
         if event.get("missing"):
-            told = say("grading.no_name", names=", ".join(event["missing"]))
+            told = around + say("grading.no_name", names=", ".join(event["missing"]))
             return self._row(one, task, verdicts.NOT_YET, told + raised, seconds, by)
         if event.get("replaced"):
             told = say("grading.replaced", names=", ".join(event["replaced"][:3]))
@@ -206,11 +207,14 @@ class Grader:
             return self._row(one, task, verdicts.REFUSED, told, seconds, by)
         if not answer:
             told = say("grading.no_answer", error=submissions.plain(str(event.get("error")))[:300])
+            told = around + told
             return self._row(one, task, verdicts.NOT_YET, told + raised, seconds, by)
         verdict = verdicts.PASSED if answer["passed"] else verdicts.NOT_YET
         if not answer["possible"]:
             verdict = verdicts.NOT_HERE
-        told = verdicts.in_words(answer) + ("" if answer["passed"] else raised)
+        told = verdicts.in_words(answer)
+        if verdict == verdicts.NOT_YET:
+            told = f"{around}{told}{raised}"
         return self._row(one, task, verdict, told, seconds, by)
 
     def _row(

@@ -145,6 +145,9 @@ class SeenLab(Lab):
         """Say that a check looks back: who comes when all is over has not seen what went before."""
         raise CannotSee("watch")
 
+    def _observer(self) -> Any:
+        raise CannotSee("what was seen before")  # rebalances, and whatever else looks back
+
 
 class SeenCluster:
     """Of a cluster only where it is, and how its brokers are said to be."""

@@ -21,6 +21,7 @@ from lab_env.course.grading import fence, inside, submissions
 
 COURSE_SECONDS = 600  # a bound against hanging of a cell of the course's own
 START_SECONDS = 180  # of a kernel, on a machine that is full
+STARTS = 3  # of a kernel: its ports are free when they are chosen, and may not be when it begins
 TELL_SECONDS = 60  # until the student's process has told what it holds
 OUTPUT_BYTES = 20_000_000  # of one cell: the liveliest of the course's own has 3 MB
 ASKED = 2  # times that a check which says "not yet" is asked: in class she asks it as she likes
@@ -50,7 +51,8 @@ class Kernel:
 
         self._limits, self._folder = task["limits"], folder
         self._looked = 0.0
-        file, _ = write_connection_file(str(folder / "tmp" / "kernel.json"), ip="127.0.0.1")
+        name = f"kernel-{secrets.token_hex(4)}.json"
+        file, _ = write_connection_file(str(folder / "tmp" / name), ip="127.0.0.1")
         words = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", file]
         words += ["--IPKernelApp.log_level=50"]
         behind = fence.words(**task["fence"]) if os.name == "posix" else []
@@ -67,6 +69,12 @@ class Kernel:
         self._client.start_channels()
         self._started()
 
+    def close(self) -> None:
+        """End the process, and let go of it."""
+        self.process.kill()
+        self.process.wait()
+        self._client.stop_channels()
+
     def _started(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -74,6 +82,7 @@ class Kernel:
                 self._client.wait_for_ready(timeout=5)
                 return
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.close()
                 raise Ended("no_kernel")
 
     def run(self, source: str, seconds: float, *, silent: bool = False) -> str:
@@ -151,6 +160,25 @@ class Kernel:
             raise Ended("memory", megabytes=self._limits["memory"] // 10**6)
 
 
+def begun(task: dict, folder: Path) -> Kernel:
+    """Return a student's process that answers; nobody has run a line in it.
+
+    Args:
+        task: as `runs` writes it.
+        folder: the working folder of this submission.
+
+    Raises:
+        Ended: none has started, however often it was tried.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            return Kernel(task, folder)
+        except Ended:
+            if not left:
+                raise
+    raise AssertionError("it starts, or it says why not")
+
+
 class Witness:
     """The process that judges."""
 
@@ -211,6 +239,7 @@ class Working:
         self.tasks = submissions.tasks(self.notebook)
         self.connection: dict | None = None
         self.raised: dict[str, str] = {}
+        self.around = ""  # the first error of a cell of the course's own, and which cell it was
         self.witness = Witness()
         self.at = ""
 
@@ -220,7 +249,7 @@ class Working:
         if not wanted:
             return
         last = max(one.check for one in wanted if one.check is not None)
-        self.kernel = Kernel(self.task, Path(self.task["folder"]))
+        self.kernel = begun(self.task, Path(self.task["folder"]))
         self.kernel.run(PICTURES, COURSE_SECONDS, silent=True)
         own = {one.cell: one for one in self.tasks}
         checks = {one.check: one for one in self.tasks}
@@ -234,9 +263,7 @@ class Working:
             elif index in own:
                 self._let_her(own[index])
             else:
-                error = self.kernel.run(cell["source"], COURSE_SECONDS)
-                if error and not self.at and "raises-exception" not in lessons.tags(cell):
-                    raise Ended("course", error=error)  # nobody but the course has run a line
+                self._let_course(cell)
 
     def _is_judged(self, task) -> bool:
         source = self.task["answers"].get(task.id)
@@ -246,6 +273,15 @@ class Working:
             and source is not None
             and submissions.touched(task, source)
         )
+
+    def _let_course(self, cell: dict) -> None:
+        """Run a cell of the course's own."""
+        error = self.kernel.run(cell["source"], COURSE_SECONDS)
+        if not error or "raises-exception" in lessons.tags(cell):
+            return
+        if not self.at:
+            raise Ended("course", error=error)  # nobody but the course has run a line
+        self.around = self.around or f"{cell['id']}: {error}"
 
     def _let_her(self, task) -> None:
         """Run what the student wrote; a prediction that raises is as if none were made."""
@@ -294,6 +330,7 @@ class Working:
             by=by,
             seconds=round(time.monotonic() - began, 2),
             raised=self.raised.get(task.id, ""),
+            around=self.around,
             **{key: found.get(key) for key in ("answer", "missing", "same", "replaced", "error")},
         )
 

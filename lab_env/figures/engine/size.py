@@ -9,15 +9,18 @@ LAPTOP, ROOM = 1.0, 1.5  # read from near, and from the back of a room
 SMALLEST, LARGEST = 0.5, 3.0
 
 
-def scale() -> float:
-    """Return the scale that ``KAFKA_LAB_SCALE`` names, else that for a laptop.
+def scale(usual: float = LAPTOP) -> float:
+    """Return the scale that ``KAFKA_LAB_SCALE`` names, else the usual one.
+
+    Args:
+        usual: where the variable names none.
 
     Raises:
         BadInputError: it is no number, or one with which no picture can be read.
     """
     word = os.environ.get(VARIABLE, "").strip()
     if not word:
-        return LAPTOP
+        return usual
     try:
         number = float(word)
     except ValueError:
