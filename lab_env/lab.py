@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lab_env.around.rabbitmq import NoRabbit, RabbitMQ
     from lab_env.clusters.cluster import Cluster
-    from lab_env.day.card import ReportCard
+    from lab_env.day.card import Nobody, ReportCard
     from lab_env.day.faults import Fault
     from lab_env.figures import Show
     from lab_env.observation.observer import Observer
@@ -780,11 +780,12 @@ class Lab:
         faults: "Iterable[Fault] | None" = None,
         seconds: float = 120.0,
         flights: int | None = None,
+        show: bool = False,
         operations: "Callable | str | None" = None,
         gates: "Callable | str | None" = None,
         baggage: "Callable | str | None" = None,
         board: "Callable | str | None" = None,
-    ) -> "ReportCard":
+    ) -> "ReportCard | Nobody":
         """Play a day of 2013 at the whole airport, and judge it at midnight.
 
         The services are yours: functions ``function(service, airport)``, as ``lab.service`` runs
@@ -798,7 +799,8 @@ class Lab:
             faults: a list of your own, in place of what the level and the seed make.
             seconds: how long the day takes to be sent, if no fault holds it up (s).
             flights: only so many of the day's flights; None is all.
-            operations, gates, baggage, board: the services.
+            show: whether the running day is shown below the cell, as a dashboard.
+            operations, gates, baggage, board: the services; without any the day is over at once.
 
         Returns:
             The report card: true if all was kept; ``save(folder)`` writes it as a page.
@@ -812,15 +814,20 @@ class Lab:
         from lab_env.day.faults import faults as from_seed
 
         cluster = self._open()
-        given = play.checked(
-            {"operations": operations, "gates": gates, "baggage": baggage, "board": board}
-        )
+        services = {"operations": operations, "gates": gates, "baggage": baggage, "board": board}
         wanted = from_seed(level, seed, len(self.nodes))
+        left_out = [one for one in from_seed(level, seed, 3) if one not in wanted]
         if faults is not None:
-            wanted = sorted(map(checked, faults))
+            wanted, left_out = sorted(map(checked, faults)), []
+        if not any(one is not None for one in services.values()):
+            return card.Nobody()
+        given = play.checked(services)
         lines = script.script(date, flights)
         named = {"day": date, "flights": flights, "level": level, "seed": seed}
-        evidence = play.Day(self, cluster, given, lines, wanted, seconds).play(named)
+        played = play.Day(
+            self, cluster, given, lines, wanted, seconds, left_out=left_out, show=show
+        )
+        evidence = played.play(named)
         return card.ReportCard(evidence, verdict.judge(evidence, script.truth(lines)))
 
     # -- life -------------------------------------------------------------------------------

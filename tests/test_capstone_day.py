@@ -12,6 +12,7 @@ from conftest import wait_until
 
 from lab_env.course import lessons
 from lab_env.day import card, faults, play
+from lab_env.day.contract import READS
 from lab_env.day.evidence import DayRecord, Moment, loads
 from lab_env.day.faults import Fault
 from lab_env.day.script import script, truth
@@ -139,8 +140,12 @@ def test_the_evidence_is_judged_the_same_after_it_was_written_down(known):
 
 
 def changed(evidence, **topics):
+    """Return evidence with other records; each group has committed behind the last of them."""
     told = loads(evidence.dumps())
     told.topics.update(topics)
+    for service, places in told.committed.items():
+        for record in topics.get(READS[service], ()):
+            places[record.partition] = max(places.get(record.partition, 0), record.offset + 1)
     return told
 
 
@@ -164,6 +169,19 @@ def test_an_event_that_is_sent_twice_is_no_fault_but_one_out_of_order_is(known):
     }
     moved = [turned.get(record.place, record) for record in events]
     assert "out_of_order" in names(changed(known["model"], **{"airport.events": moved}))
+
+
+def test_a_service_is_not_said_to_stand_before_a_record_that_has_its_dead_letter(known):
+    evidence = loads(known["model"].dumps())
+    events = evidence.topics["airport.events"]
+    (poison,) = [one for one in events if "poison" in one.headers]
+    behind = [one for one in events if one.partition == poison.partition][-1]
+    if behind == poison:
+        events.append(behind := poison._replace(offset=poison.offset + 1, headers={}))
+    evidence.committed["board"][poison.partition] = poison.offset
+    found = {one.name: one for one in judge(evidence, TRUE).failures}
+    assert "blocked" not in found
+    assert (found["stands_still"].service, found["stands_still"].lesson) == ("board", "06")
 
 
 def test_a_reply_with_a_gate_of_another_airport_does_not_fit(known):

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from lab_env.day import helping
 from lab_env.day.evidence import AtMidnight, Moment
 from lab_env.day.promises import BrokenPromise
 from lab_env.day.verdict import DayVerdict
@@ -21,6 +22,27 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0
 h1{font-size:1.5em} h2{font-size:1.15em;margin-top:1.6em} td{padding:.1em 1em .1em 0}
 td.n{text-align:right;font-variant-numeric:tabular-nums}
 """
+
+
+class Nobody:
+    """The card of a day on which no service has played: it is false, and says what to do."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return say("day.nobody")
+
+    def _repr_html_(self) -> str:
+        return f'<div role="status">○ {html.escape(repr(self))}</div>'
+
+    def save(self, folder: str | Path = ".") -> None:
+        """Write nothing: there is nothing to hand in."""
+
+    @property
+    def failures(self) -> tuple[BrokenPromise, ...]:
+        """None: nothing was promised."""
+        return ()
 
 
 class ReportCard:
@@ -41,10 +63,15 @@ class ReportCard:
         rows = [self._title, self._head]
         rows += [f"  ✗ {_who(one)}{one.told}\n    {one.hint}" for one in self.verdict.failures]
         numbers = (f"{name}: {_number(value)}" for name, value in self._numbers())
-        return "\n".join([*rows, "  " + "; ".join(numbers)])
+        return "\n".join([*rows, "  " + "; ".join(numbers), f"  {self._help}"])
 
     def _repr_html_(self) -> str:
         return f'<div role="status">{self._body()}</div>'
+
+    @property
+    def failures(self) -> tuple[BrokenPromise, ...]:
+        """What was not kept, the most telling first."""
+        return self.verdict.failures
 
     def html(self) -> str:
         """Return the page, which needs nothing else."""
@@ -92,6 +119,17 @@ class ReportCard:
             return say("day.card_passed")
         return say("day.card_failed_one" if count == 1 else "day.card_failed", count=count)
 
+    @property
+    def _help(self) -> str:
+        of_these = {
+            name: depth
+            for name, depth in self.evidence.help.items()
+            if name in self.evidence.services
+        }
+        if not of_these:
+            return say("day.card_no_help")
+        return say("day.card_help", told=helping.told(of_these))
+
     def _numbers(self) -> list[tuple[str, float | int | None]]:
         return [(say(f"day.card_{name}"), value) for name, value in self.verdict.numbers.items()]
 
@@ -101,7 +139,8 @@ class ReportCard:
             f"<h1>{html.escape(self._title)}</h1>",
             f'<p style="border-left:6px solid {colour};padding:.4em .9em;font-size:1.15em">'
             f'<b style="color:{colour}">{sign}</b> {html.escape(self._head)}</p>',
-            f"<p>{say('day.card_services', services=', '.join(self.evidence.services))}</p>",
+            f"<p>{say('day.card_services', services=', '.join(self.evidence.services))} "
+            f"{html.escape(self._help)}</p>",
         ]
         if self.verdict.failures:
             parts.append(f"<h2>{say('day.card_failures')}</h2>")

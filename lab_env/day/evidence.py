@@ -72,6 +72,7 @@ class AtMidnight:
         committed: service -> partition -> offset, of the group that the contract names.
         timeline: what happened, in order.
         slack: s that a service of this machine is given, beyond the fault, to go on after it.
+        help: service -> the deepest help that was taken, see `lab_env.day.helping`.
     """
 
     day: str
@@ -84,6 +85,7 @@ class AtMidnight:
     committed: dict[str, dict[int, int]]
     timeline: list[Moment] = field(default_factory=list)
     slack: float = 20.0
+    help: dict[str, int] = field(default_factory=dict)
 
     def faults(self) -> list[Moment]:
         """Return the faults that really happened."""

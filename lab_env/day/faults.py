@@ -90,10 +90,11 @@ def faults(level: str, seed: int, brokers: int = 1) -> list[Fault]:
     """Return the faults of a day, in order: the same level, seed and brokers, the same day.
 
     Args:
-        level: "calm" (nothing happens), "windy" (services die, reports come twice, one record is
-            poison) or "storm" (all there is).
+        level: "calm" (nothing happens), "windy" (services die, reports come twice, one record of
+            each topic is poison) or "storm" (all there is).
         seed: any whole number.
-        brokers: how many there are: with fewer than three none is killed.
+        brokers: how many there are: with fewer than three none is killed, and the other faults
+            come when they would have come.
 
     Raises:
         BadInputError: no such level, or no whole number.
@@ -103,14 +104,14 @@ def faults(level: str, seed: int, brokers: int = 1) -> list[Fault]:
     if not arguments.is_whole(seed):
         raise BadInputError("day.bad_seed", got=seed)
     chance = random.Random(f"{level} {seed}")  # a text: the same on every machine
-    several = SEVERAL if brokers > 2 else ()
-    wanted = [one for one in _kinds(level, chance) if one[0] not in SEVERAL or one[0] in several]
+    wanted = _kinds(level, chance)
     chance.shuffle(wanted)
     step = (LAST - FIRST) / max(len(wanted), 1)
-    return [
+    made = [
         Fault(round(FIRST + step * (place + chance.uniform(0.1, 0.9)), 3), kind, target)
         for place, (kind, target) in enumerate(wanted)
     ]
+    return [one for one in made if brokers > 2 or one.kind not in SEVERAL]
 
 
 def _kinds(level: str, chance: random.Random) -> list[tuple[str, str]]:
@@ -118,7 +119,7 @@ def _kinds(level: str, chance: random.Random) -> list[tuple[str, str]]:
         return []
     kills = [("kill service", name) for name in SERVICES]
     if level == "windy":
-        return [*kills, ("duplicates", ""), ("poison", chance.choice(POISONED))]
+        return [*kills, ("duplicates", ""), *(("poison", topic) for topic in POISONED)]
     return [
         *kills,
         *(("poison", topic) for topic in POISONED),

@@ -6,12 +6,12 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lab_env import flights
-from lab_env.day import evidence, programs
+from lab_env.day import evidence, helping, programs
 from lab_env.day.contract import READS, SERVICES, TOPICS, Airport
 from lab_env.day.evidence import AtMidnight, Moment
 from lab_env.day.faults import Fault
@@ -64,6 +64,8 @@ class Day:
         lines: what the world sends.
         faults: in order.
         seconds: how long the world takes to send it, if nothing holds it up (s).
+        left_out: faults of the level that this Kafka has too few brokers for.
+        show: whether the running day is shown, as a dashboard.
     """
 
     def __init__(
@@ -74,6 +76,9 @@ class Day:
         lines: list[Line],
         faults: list[Fault],
         seconds: float,
+        *,
+        left_out: Iterable[Fault] = (),
+        show: bool = False,
     ):
         self._lab, self._cluster = lab, cluster
         self._given, self._lines = services, lines
@@ -84,6 +89,8 @@ class Day:
         self.airport = Airport(dict(lab.connection), cluster.prefix, self._folder)
         self._running: dict[str, list] = {}
         self._timeline: list[Moment] = []
+        self._left_out = tuple(left_out)
+        self._show = show
         self._restarts: dict[str, int] = {}
         self._reports: deque[tuple] = deque(maxlen=AGAIN)
 
@@ -105,12 +112,16 @@ class Day:
         with contextlib.ExitStack() as opened:
             sender = KafkaProducer(**self.airport.connection | SAFE)
             opened.callback(sender.close, 5)
+            if self._show:
+                for picture in self._pictures():
+                    opened.callback(picture.stop)
             opened.callback(self._stop)
             for name in self._given:
                 copies = range(1, COPIES.get(name, 1) + 1)
                 self._running[name] = [self._start(name, f"{name}-{copy}") for copy in copies]
             self._wait_for_members()
             self._at("begin")
+            self._say_what_is_left_out()
             self._send_all(sender)
             self._wait_for_midnight()
             self._at("midnight")
@@ -123,12 +134,29 @@ class Day:
             committed=last,
             timeline=sorted(self._timeline, key=lambda moment: moment.begin),
             slack=self._slack(),
+            help=helping.taken(),
         )
 
     def _hits(self, fault: Fault) -> bool:
         """Return whether a fault is about a service that takes part, or about all of them."""
         readers = [name for name, topic in READS.items() if topic == fault.target]
         return not fault.target or any(one in self._given for one in (fault.target, *readers))
+
+    def _pictures(self) -> tuple:
+        """Show the running day as a dashboard: throughput, lag, owners, dead letters."""
+        reads = {self.airport.group(n): self.airport.topic(READS[n]) for n in self._given}
+        topics = list(reads.values())
+        most = max(topics, key=topics.count)  # of the topic that most of them read
+        # owners are those of the service that runs in several copies, where it takes part
+        first = self.airport.group(max(self._given, key=lambda name: COPIES.get(name, 1)))
+        show = self._lab.show
+        with show.dashboard():
+            return (
+                show.throughput(most, [group for group, topic in reads.items() if topic == most]),
+                show.lag(reads),
+                show.ownership(reads[first], first, lag=False),
+                show.dead_letters(self.airport.topic("dead.letters")),
+            )
 
     def _start(self, name: str, copy: str) -> Any:
         given = self._given[name]
@@ -237,6 +265,11 @@ class Day:
         self._timeline.append(Moment(kind, target, time.time(), time.time(), told))
         if kind != "restart":
             self._lab.mark(say(f"day.mark_{kind}"))
+
+    def _say_what_is_left_out(self) -> None:
+        told, now = say("day.no_brokers", brokers=len(self._lab.nodes)), time.time()
+        for fault in self._left_out:
+            self._timeline.append(Moment("left out", fault.kind, now, now, told))
 
     def _wait_for_midnight(self) -> None:
         """Return when every service is done, or when nothing has moved for long."""

@@ -15,6 +15,7 @@ from lab_env.day.promises import BrokenPromise, some
 from lab_env.day.script import Truth
 
 ORIGIN = ("origin-topic", "origin-partition", "origin-offset", "error")
+STUCK = ("blocked", "never_began", "stands_still")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def judge(evidence: AtMidnight, true: Truth) -> DayVerdict:
     for side in (_operations, _gates, _subscribers, _letters, waits.broken_waits):
         failures += side(found)
     # a service that is stuck explains what it has not done
-    stuck = {one.service for one in failures if one.name in ("blocked", "never_began")}
+    stuck = {one.service for one in failures if one.name in STUCK}
     effects = ("events_lost", "not_told", "no_reply", "bags_lost", "board_lacks", "letters_lacking")
     kept = [one for one in failures if one.service not in stuck or one.name not in effects]
     return DayVerdict(tuple(kept), waits.numbers(found), tuple(waits.recoveries(found)))
@@ -250,7 +251,7 @@ def _letters(found: Findings) -> Iterator[BrokenPromise]:
     bare = sum(any(name not in one.headers for name in ORIGIN) for one in letters)
     if bare:
         yield BrokenPromise("letters_bare", "08", "", bare)
-    origins = {_origin(one) for one in letters if not set(ORIGIN) - set(one.headers)}
+    origins = _parked(found)
     strange = sorted(f"{o[0]} {o[1]}/{o[2]}" for o in origins if o not in wanted)
     yield from some("letters_strange", "08", "", strange)
     if bare:  # whose they are cannot be told
@@ -259,6 +260,12 @@ def _letters(found: Findings) -> Iterator[BrokenPromise]:
         service = next(one for one in found.evidence.services if READS[one] == topic)
         place = f"{topic} {partition}/{offset}"
         yield BrokenPromise("letters_lacking", "08", service, 1, (place,))
+
+
+def _parked(found: Findings) -> set[tuple[str, int, int]]:
+    """Return which records have a dead letter that says where it comes from."""
+    letters = found.records("dead.letters")
+    return {_origin(one) for one in letters if not set(ORIGIN) - set(one.headers)}
 
 
 def _origin(letter: DayRecord) -> tuple[str, int, int]:
@@ -284,9 +291,10 @@ def _stuck(found: Findings, service: str) -> BrokenPromise | None:
         if _has_worked(found, service):  # in a group of another name, or without a commit
             return BrokenPromise("other_group", "03", service, len(records), (service,))
         return BrokenPromise("never_began", "05", service, len(records), (topic,))
+    parked = _parked(found)  # what has its dead letter is not what a service stands before
     blocked = [
         place
-        for place in found.poison
+        for place in found.poison - parked
         if place[0] == topic
         and at.get(place[1], 0) <= place[2]
         and any(one.partition == place[1] and one.offset > place[2] for one in records)
@@ -296,6 +304,10 @@ def _stuck(found: Findings, service: str) -> BrokenPromise | None:
         return BrokenPromise(
             "blocked", "08", service, len(blocked), (f"{topic} {partition}/{offset}",)
         )
+    waiting = [one for one in records if one.offset >= at.get(one.partition, 0)]
+    if waiting:
+        first = f"{topic} {waiting[0].partition}/{waiting[0].offset}"
+        return BrokenPromise("stands_still", "06", service, len(waiting), (first,))
     return None
 
 

@@ -1,7 +1,7 @@
 """Live pictures of what the observer sees; none asks a broker. Long: one method a picture."""
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab_env.figures.engine import size
@@ -10,6 +10,7 @@ from lab_env.ground.journal import plain
 from lab_env.messages import say
 
 if TYPE_CHECKING:
+    from lab_env.figures.dead_letters import DeadLetters
     from lab_env.figures.delivery import Delivery
     from lab_env.figures.engine.live import LiveFigure, Stage
     from lab_env.figures.lag import Lag
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 KINDS = (
     "throughput",
     "lag",
+    "dead_letters",
     "queue",
     "response_time",
     "partitions",
@@ -116,23 +118,44 @@ class Show:
 
         return self._on_stage(Throughput, topic, groups, by)
 
-    def lag(self, topic: str, groups: str | Iterable[str]) -> "Lag":
+    def lag(self, topic: str | Mapping[str, str], groups: str | Iterable[str] = ()) -> "Lag":
         """Show how many records of a topic wait for each group.
 
         Args:
-            topic: real name, as `lab.topic` returned it.
+            topic: real name, as `lab.topic` returned it; or, in place of both arguments, a mapping:
+                for each group the topic that it reads.
             groups: a group's real name, or several.
 
         Raises:
             BadInputError: an argument that cannot work.
             ClosedError: the lab is closed.
         """
-        groups = self._names(topic, groups)
-        if not groups:
+        if isinstance(topic, Mapping):
+            topics, names = tuple(topic.values()), tuple(topic)
+            for group, one in topic.items():
+                self._names(one, (group,))
+        else:
+            topics, names = (topic,), self._names(topic, groups)
+        if not names:
             raise BadInputError("figures.no_group")
         from lab_env.figures.lag import Lag
 
-        return self._on_stage(Lag, topic, groups)
+        return self._on_stage(Lag, topics, names)
+
+    def dead_letters(self, topic: str) -> "DeadLetters":
+        """Show how many records a topic of dead letters holds, as a stair.
+
+        Args:
+            topic: real name, as `lab.topic` returned it.
+
+        Raises:
+            BadInputError: an argument that cannot work.
+            ClosedError: the lab is closed.
+        """
+        self._names(topic, ())
+        from lab_env.figures.dead_letters import DeadLetters
+
+        return self._on_stage(DeadLetters, topic)
 
     def queue(self, topic: str, group: str) -> "Queue":
         """Show who of a group handles the records of a topic, and how many still wait.

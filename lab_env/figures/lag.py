@@ -135,17 +135,21 @@ class Lag(TimeFigure):
 
     Args:
         stage, scale: as of every picture.
-        topic: real name.
+        topics: real names: one for all groups, or one for each.
         groups: real names, at least one.
     """
 
-    def __init__(self, stage: Stage, topic: str, groups: tuple[str, ...], scale: float = 1.0):
-        super().__init__(stage, ("lag", topic, groups), scale, groups)
-        self.topic = topic
-        self.title = say("figures.lag_title", topic=topic)
+    def __init__(
+        self, stage: Stage, topics: tuple[str, ...], groups: tuple[str, ...], scale: float = 1.0
+    ):
+        super().__init__(stage, ("lag", topics, groups), scale, groups)
+        self.topic = topics[0]
+        one = len(set(topics)) == 1
+        self.title = say("figures.lag_title" if one else "figures.lags_title", topic=topics[0])
         self.panels = [Panel(label=say("figures.lag_unit"))]
         self._scale = scales.Amount(least=10)
-        self._depths = [LagSeries(topic, group) for group in groups]
+        each = topics * len(groups) if len(topics) == 1 else topics
+        self._depths = [LagSeries(*pair) for pair in zip(each, groups, strict=True)]
         self.series = [one for depth in self._depths for one in (depth.series, depth.guess)]
 
     def build(self, figure: Figure) -> None:
