@@ -1,35 +1,63 @@
 """Checks of lesson 09: a producer that is fast and loses nothing, a record that is too large."""
 
-import functools
 import hashlib
 import inspect
-import time
-from collections import Counter
 from contextlib import closing, suppress
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lab_env.checks import races
 from lab_env.checks.evidence import until
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.errors import BadInputError, BrokerError
-from lab_env.ground.patience import Patience
 from lab_env.observation import queries
 
 if TYPE_CHECKING:
     from lab_env.lab import Lab
 
-MOST_VALUES, LEAST_VALUES = 8000, 60
-TURN_SECONDS = 0.5  # so many values are given as a function sends in about that time
-TRIALS = 50, 200  # values of the first runs, which show how long one more takes
-RUNS, PARTITIONS = 2, 6
+MOST_VALUES = 8000  # that a run may be given
 RACES = 3  # a race that another program has disturbed is run again
-ARRIVE_SECONDS = 2.0  # within which what was sent too late may still arrive
 READ_SECONDS = 8.0
 REFUSED = "increase receive.message.max.bytes"  # what librdkafka logs when a reader refuses
 BROKER_LIMIT = 1_048_588  # max.message.bytes of a topic that says nothing else
 
 
 # -- exercise 1 -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Race:
+    """What came of a race between a function and a producer that waits for each record.
+
+    Attributes:
+        failed: the error of a side that has failed, by its name, "yours" or "naive"; no other
+            attribute is set then.
+        rates: the best run of each side, in which it was disturbed least, records/s.
+        unconfirmed: whether a producer of the function asked for no confirmation.
+        late: how many records were not there when the function came back, in its worst run.
+        sent: how many values it was given in all its runs.
+        there: how many records are on its topic.
+        strange: how many different values are there that it was never given.
+        example: the beginning of one of them.
+        lost, twice: how many records are missing, and how many are too many.
+    """
+
+    failed: dict[str, str]
+    rates: dict[str, float] = field(default_factory=dict)
+    unconfirmed: bool = False
+    late: int = 0
+    sent: int = 0
+    there: int = 0
+    strange: int = 0
+    example: str = ""
+    lost: int = 0
+    twice: int = 0
+
+    @property
+    def times(self) -> float:
+        """How many times as fast as the other side the function was."""
+        return self.rates["yours"] / self.rates["naive"]
 
 
 @graded
@@ -50,33 +78,61 @@ def faster(lab: "Lab", function, factor: float = 10.0) -> Result:
     events = flights.events(flights.table(month=2).head(MOST_VALUES))
     values = [f"{event['id']} {event['scheduled']} {event}".encode() for event in events]
     for _ in range(RACES):
-        naive, topic = (lab.topic(f"check.{name}", PARTITIONS) for name in ("naive", "fast"))
-        rows, failures = _race(lab, function, naive, topic, values)
-        if "yours" in failures:
-            return _wrong("faster_failed", error=failures["yours"])
+        naive, topic = (lab.topic(f"check.{name}", races.PARTITIONS) for name in ("naive", "fast"))
+        rows, failures = races.run(lab, function, naive, topic, values)
         if failures:
-            return _wrong("faster_failed", error=next(iter(failures.values())))
-        rate = {  # of each side its best run, in which it was disturbed least
-            what: max(row["records_per_second"] for row in rows if row["what"] == what)
-            for what in ("yours", "naive")
-        }
-        times = rate["yours"] / rate["naive"]
-        if not factor / 4 <= times < factor:  # far from it: no disturbance does that
+            failed = {name: str(error) for name, error in failures.items()}
+            return judge_race(Race(failed), factor)
+        race = _measured(rows)
+        if not factor / 4 <= race.times < factor:  # far from it: no disturbance does that
             break
+    counts = [int(row["records"]) for row in rows if row["what"] == "yours"]
+    return judge_race(replace(race, **races.compared(lab, topic, values, counts)), factor)
+
+
+def _measured(rows: list[dict]) -> Race:
     mine = [row for row in rows if row["what"] == "yours"]
-    found = {"times": f"{times:.1f}", "factor": f"{factor:g}"}
-    found |= {f"rate_{what}": f"{value:,.0f}" for what, value in rate.items()}
-    if any(row["unconfirmed"] for row in mine):  # what is on the broker is a matter of luck then
+    rates = {
+        what: max(float(row["records_per_second"]) for row in rows if row["what"] == what)
+        for what in ("yours", "naive")
+    }
+    unconfirmed = any(row["unconfirmed"] for row in mine)
+    late = int(max(row["missing"] for row in mine))
+    return Race({}, rates, unconfirmed=unconfirmed, late=late)
+
+
+@judge
+def judge_race(race: Race, factor: float) -> Result:
+    """Return the answer to a race: passed, or the first thing that is wrong.
+
+    Args:
+        race: what came of it.
+        factor: how many times as fast the function has to be.
+    """
+    if race.failed:
+        first = next(iter(race.failed.values()))
+        return _wrong("faster_failed", error=race.failed.get("yours", first))
+    found = {"times": f"{race.times:.1f}", "factor": f"{factor:g}"}
+    found |= {f"rate_{what}": f"{value:,.0f}" for what, value in race.rates.items()}
+    if race.unconfirmed:  # what is on the broker is a matter of luck then
         return _wrong("faster_unconfirmed", **found)
-    if (wrong := _wrong_content(lab, topic, values, mine, found)) is not None:
-        return wrong
-    if late := int(max(row["missing"] for row in mine)):
-        return _wrong("faster_early", late=f"{late:,}", **found)
-    if times < 0.7:
-        return _wrong("faster_slower", **found)
-    if times < 2:
-        return _wrong("faster_waits", **found)
-    return _wrong("faster_not_enough", **found) if times < factor else _passed("faster", **found)
+    counted = found | {"sent": f"{race.sent:,}", "there": f"{race.there:,}"}
+    if race.strange:
+        strange = f"{race.strange:,}"
+        return _wrong("faster_changed", strange=strange, example=race.example, **counted)
+    if race.lost:
+        return _wrong("faster_lost", lost=f"{race.lost:,}", **counted)
+    if race.twice:
+        return _wrong("faster_twice", twice=f"{race.twice:,}", **counted)
+    if race.late:
+        return _wrong("faster_early", late=f"{race.late:,}", **counted)
+    if race.times < 0.7:
+        return _wrong("faster_slower", **counted)
+    if race.times < 2:
+        return _wrong("faster_waits", **counted)
+    if race.times < factor:
+        return _wrong("faster_not_enough", **counted)
+    return _passed("faster", **counted)
 
 
 def _wrong_function(function: object) -> Result | None:
@@ -89,135 +145,32 @@ def _wrong_function(function: object) -> Result | None:
     return None
 
 
-def _race(lab: "Lab", function, naive: str, topic: str, values: list[bytes]):
-    """Return the rows of what was measured, and what failed, by name."""
-    from lab_env.experiments.meter import by_turns
-    from lab_env.ground.reports import Reports
-
-    cases = {
-        "naive": (_Timed(partial(_one_by_one, lab.connection), lab.connection), naive, values),
-        "yours": (_Timed(function, lab.connection), topic, values),
-    }
-    return by_turns(
-        cases,
-        runs=RUNS,
-        seconds=TURN_SECONDS,
-        folder=lab.folder,
-        journal=lab.journal,
-        reports=Reports(),
-    )
-
-
-class _Timed:
-    """Runs a function, and looks at once whether all that it was given is on the broker.
-
-    The warm-up has few values, and shows how many a run may have: what starts slowly may still be
-    fast, so two trials tell what each value takes that is added.
-    """
-
-    def __init__(self, function, connection: dict):
-        self._function, self._connection = function, connection
-        self._count = LEAST_VALUES
-        self._acks: list[str] | None = None  # of the producers made so far, once it is known
-
-    def __call__(self, meter, topic: str, values: list[bytes]) -> None:
-        if self._acks is None:
-            self._acks = _overhear()
-        if not meter.warming:
-            seconds, missing = self._run(topic, values[: self._count])
-            unconfirmed = self._acks.count("0")
-            meter.tell(
-                records=self._count, seconds=seconds, missing=missing, unconfirmed=unconfirmed
-            )
-            return
-        short, long = (self._run(topic, values[:count])[0] for count in TRIALS)
-        each = max(long - short, 0.0) / (TRIALS[1] - TRIALS[0])
-        fit = TURN_SECONDS / each if each > TURN_SECONDS / len(values) else len(values)
-        self._count = round(max(fit, LEAST_VALUES))
-
-    def _run(self, topic: str, values: list[bytes]) -> tuple[float, int]:
-        """Return how long a run took (s), and how many records were not there at its end."""
-        from kafka import KafkaConsumer, TopicPartition
-
-        places = [TopicPartition(topic, n) for n in range(PARTITIONS)]
-        with closing(KafkaConsumer(**self._connection)) as looker:
-            before = sum(looker.end_offsets(places).values())
-            began = time.monotonic()
-            self._function(topic, values)
-            seconds = time.monotonic() - began
-            missing = len(values) - (sum(looker.end_offsets(places).values()) - before)
-        return seconds, max(missing, 0)
-
-
-def _overhear() -> list[str]:
-    """Return a list that gets the acks of each producer made in this process from now on.
-
-    That a producer asks for no confirmation shows in nothing that is on the broker afterwards: on
-    a good day all of it is there.
-    """
-    from kafka import KafkaProducer
-
-    acks: list[str] = []
-    make = KafkaProducer.__init__
-
-    @functools.wraps(make)
-    def overheard(producer, **settings):
-        make(producer, **settings)
-        acks.append(str(producer.config["acks"]))
-
-    places = ((KafkaProducer, "__init__", overheard),)
-    with suppress(ImportError):
-        import confluent_kafka
-
-        class Producer(confluent_kafka.Producer):
-            def __init__(self, *given, **settings):
-                super().__init__(*given, **settings)
-                told = dict(*given) | settings if given else settings
-                acks.append(str(told.get("acks", told.get("request.required.acks", "all"))))
-
-        places += ((confluent_kafka, "Producer", Producer),)
-    for where, name, ours in places:
-        setattr(where, name, ours)
-    return acks
-
-
-def _one_by_one(connection: dict, topic: str, values: list[bytes]) -> None:
-    from kafka import KafkaProducer
-
-    with closing(KafkaProducer(**connection)) as producer:
-        for value in values:
-            producer.send(topic, value).get(timeout=30)
-
-
-def _wrong_content(
-    lab: "Lab", topic: str, values: list[bytes], mine: list[dict], found: dict
-) -> Result | None:
-    """Compare what is on the broker with what was given to the function."""
-    wanted: Counter[str] = Counter()
-    for count in [*TRIALS, *(int(row["records"]) for row in mine)]:
-        wanted.update(value.decode() for value in values[:count])
-    there = _content(lab, topic)
-    wait = Patience(ARRIVE_SECONDS, pause=0.3)
-    while there.total() < wanted.total() and not wait.over:
-        time.sleep(0.3)
-        there = _content(lab, topic)
-        wait.look(there.total())
-    found |= {"sent": f"{wanted.total():,}", "there": f"{there.total():,}"}
-    if strange := there.keys() - wanted.keys():
-        example = str(next(iter(strange)))[:60]
-        return _wrong("faster_changed", strange=f"{len(strange):,}", example=example, **found)
-    if lost := (wanted - there).total():
-        return _wrong("faster_lost", lost=f"{lost:,}", **found)
-    if twice := (there - wanted).total():
-        return _wrong("faster_twice", twice=f"{twice:,}", **found)
-    return None
-
-
-def _content(lab: "Lab", topic: str) -> Counter[str]:
-    return Counter(str(value) for value in lab.records(topic)["value"])
-
-
 # -- exercise 2 -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How far a large value has come.
+
+    Attributes:
+        topic, group: real names.
+        wanted: size (bytes) and SHA-256 of the value.
+        sizes: size and SHA-256 of each value on the topic.
+        limit: how many bytes a batch may have there; 0 unless the topic is empty.
+        committed, end: of all partitions; 0 unless the value, and nothing else, is there.
+        failed: name and error of a service that has failed, or None.
+        is_read: whether a service runs.
+    """
+
+    topic: str
+    group: str
+    wanted: tuple[int, str]
+    sizes: list[tuple[int, str]]
+    limit: int
+    committed: int
+    end: int
+    failed: dict[str, str] | None
+    is_read: bool
 
 
 @graded
@@ -230,16 +183,47 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
         group: real name of the readers' group.
         value: what has to lie there.
     """
-    found = {"topic": topic, "group": group, "size": f"{len(value):,}"}
+    wanted = (len(value), hashlib.sha256(value).hexdigest())
     sizes = _sizes(lab, topic)
-    if not sizes:
-        limit = _limit(lab, topic)
-        found["limit"] = f"{limit:,}"
-        return _wrong("large_topic" if limit < len(value) else "large_client", **found)
-    if len(sizes) > 1:
-        return _wrong("large_parts", count=f"{len(sizes):,}", **found)
-    if sizes[0] != (len(value), hashlib.sha256(value).hexdigest()):
-        return _wrong("large_changed", there=f"{sizes[0][0]:,}", **found)
+    committed, end = _awaited(lab, topic, group) if sizes == [wanted] else (0, 0)
+    services = lab.services.values()
+    failed = [{"name": s.name, "error": str(s.error)} for s in services if s.state == "failed"]
+    return judge_passage(
+        Passage(
+            topic=topic,
+            group=group,
+            wanted=wanted,
+            sizes=sizes,
+            limit=0 if sizes else _limit(lab, topic),
+            committed=committed,
+            end=end,
+            failed=failed[0] if failed else None,
+            is_read=any(s.state == "running" for s in services),
+        )
+    )
+
+
+@judge
+def judge_passage(passage: Passage) -> Result:
+    """Return the answer for a large value: passed, or the limit at which it stays."""
+    size, _ = passage.wanted
+    found = {"topic": passage.topic, "group": passage.group, "size": f"{size:,}"}
+    if not passage.sizes:
+        key = "large_topic" if passage.limit < size else "large_client"
+        return _wrong(key, limit=f"{passage.limit:,}", **found)
+    if len(passage.sizes) > 1:
+        return _wrong("large_parts", count=f"{len(passage.sizes):,}", **found)
+    if passage.sizes[0] != passage.wanted:
+        return _wrong("large_changed", there=f"{passage.sizes[0][0]:,}", **found)
+    if passage.committed >= passage.end:
+        return _passed("large", **found)
+    if passage.failed:
+        return _wrong("large_failed", **passage.failed, **found)
+    return _wrong("large_unread" if passage.is_read else "large_nobody", **found)
+
+
+def _awaited(lab: "Lab", topic: str, group: str) -> tuple[int, int]:
+    """Wait for the group to commit the end of a topic; return what it has, and where that is."""
 
     def committed() -> int:
         return sum(queries.committed(lab.connection, group, topic).values())
@@ -251,14 +235,7 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
         return not running or any(REFUSED in s.log for s in running) or committed() >= end
 
     until(over, READ_SECONDS, committed)
-    if committed() >= end:
-        return _passed("large", **found)
-    for service in lab.services.values():
-        if service.state == "failed":
-            return _wrong("large_failed", name=service.name, error=service.error, **found)
-    if not any(s.state == "running" for s in lab.services.values()):
-        return _wrong("large_nobody", **found)
-    return _wrong("large_unread", **found)
+    return committed(), end
 
 
 def _sizes(lab: "Lab", topic: str) -> list[tuple[int, str]]:
