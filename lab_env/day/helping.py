@@ -20,7 +20,7 @@ VARIABLE = "KAFKA_LAB_PROGRESS"  # where what a student has done is kept; empty:
 _taken: dict[str, int] = {}  # of this kernel: service -> the deepest that was asked for
 
 
-class Passage:
+class Reading:
     """Text that a notebook shows as a page, and a terminal as it is."""
 
     def __init__(self, text: str):
@@ -33,7 +33,7 @@ class Passage:
         return self.text
 
 
-def specification(part: str | None = None) -> Passage:
+def specification(part: str | None = None) -> Reading:
     """Return the specification, or one part of it by a word of its heading.
 
     Args:
@@ -44,16 +44,16 @@ def specification(part: str | None = None) -> Passage:
     """
     text = _file("SPECIFICATION.md").read_text(encoding="utf-8")
     if part is None:
-        return Passage(text)
+        return Reading(text)
     _, *rest = PART.split(text)
     parts = dict(zip(rest[::2], rest[1::2], strict=True))
     for head, body in parts.items():
         if str(part).casefold() in head.casefold():
-            return Passage(f"**{head}**\n{body.rstrip()}")
+            return Reading(f"**{head}**\n{body.rstrip()}")
     raise BadInputError("day.no_part", got=part, known=", ".join(parts))
 
 
-def ask(service: str, depth: int = QUESTION) -> Passage:
+def ask(service: str, depth: int = QUESTION) -> Reading:
     """Return help for one service, and remember that it was taken.
 
     Args:
@@ -68,10 +68,10 @@ def ask(service: str, depth: int = QUESTION) -> Passage:
         raise BadInputError("day.bad_depth", got=depth)
     _remember(name, depth)
     if depth == QUESTION:
-        return Passage(say(f"day.ask_{name}"))
+        return Reading(say(f"day.ask_{name}"))
     place = f"skeletons/{name}.txt" if depth == SKELETON else f"{name}.py"
     code = _file(place).read_text(encoding="utf-8")
-    return Passage(f"{say(f'day.depth_{depth}', service=name)}\n\n```python\n{code}```")
+    return Reading(f"{say(f'day.depth_{depth}', service=name)}\n\n```python\n{code}```")
 
 
 def model(service: str) -> str:
