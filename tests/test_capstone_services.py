@@ -212,6 +212,13 @@ def test_the_compose_file_runs_each_program_with_a_database_that_stays():
         assert bool(service.get("volumes")) == (name not in ("gates", "tower"))
 
 
+def test_compose_builds_the_one_image_once_and_fetches_it_from_nowhere():
+    services = yaml.safe_load((CAPSTONE / "compose.yml").read_text(encoding="utf-8"))["services"]
+    assert [name for name, service in services.items() if "build" in service] == ["tower"]
+    assert {service["image"] for service in services.values()} == {"kafka-lab/capstone"}
+    assert {service["pull_policy"] for service in services.values()} == {"never"}
+
+
 # -- on a broker, without the lab's help ----------------------------------------------------
 
 
