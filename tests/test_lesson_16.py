@@ -17,6 +17,7 @@ def test_what_the_prose_claims_happens(lesson):
     assert value("replies") == 24
     assert "Lesson 07" in lesson.output(lesson.index("crash"))
     assert "have more than one reply" in lesson.output(lesson.index("crash"))
+    assert "new, empty topic" not in lesson.output(lesson.index("twice"))
     assert "counted departures twice" in lesson.output(lesson.index("twice"))
     assert value("bool(card)") is False
     for played in ("calm-day", "windy-card", "storm-day", "card"):
