@@ -823,7 +823,8 @@ class Lab:
             return card.Nobody()
         given = play.checked(services)
         lines = script.script(date, flights)
-        named = {"day": date, "flights": flights, "level": level, "seed": seed}
+        told = level if faults is None else say("day.own_faults")
+        named = {"day": date, "flights": flights, "level": told, "seed": seed}
         played = play.Day(
             self, cluster, given, lines, wanted, seconds, left_out=left_out, show=show
         )

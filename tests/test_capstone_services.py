@@ -58,6 +58,56 @@ def rows(folder: Path, name: str, query: str) -> list[tuple]:
 # -- fast: what the programs do with what they hear ------------------------------------------
 
 
+class Silent:
+    """A member whose polls bring nothing, though its group has not come to the topic's end."""
+
+    def __init__(self, airport, end: int, committed: int, *, owns: bool = True, polls: int = 50):
+        self.airport, self.end, self.at, self.owns, self.polls = (
+            airport,
+            end,
+            committed,
+            owns,
+            polls,
+        )
+
+    def poll(self, **asked: int) -> dict:
+        self.polls -= 1
+        if not self.polls:
+            self.airport.stopping.set()
+        return {}
+
+    def subscription(self) -> set:
+        return {"airport.events"}
+
+    def partitions_for_topic(self, topic: str) -> set:
+        return {0, 1}
+
+    def assignment(self) -> set:
+        return {self.airport.TopicPartition("airport.events", 1)} if self.owns else set()
+
+    def end_offsets(self, places: list) -> dict:
+        return dict.fromkeys(places, self.end)
+
+    def committed(self, place: object) -> int:
+        return self.at
+
+
+@pytest.mark.parametrize("owns", [True, False], ids=["with partitions", "without partitions"])
+def test_a_member_that_polls_and_gets_nothing_though_records_wait_begins_again(
+    program, monkeypatch, owns
+):
+    airport = program("airport")
+    monkeypatch.setattr(airport, "HANGS", 0.0)
+    with pytest.raises(airport.KafkaError):
+        list(airport.batches(Silent(airport, 9, 4, owns=owns)))
+
+
+def test_a_member_that_has_come_to_the_end_waits_for_more(program, monkeypatch):
+    airport = program("airport")
+    monkeypatch.setattr(airport, "HANGS", 0.0)
+    assert list(airport.batches(Silent(airport, 9, 9))) == []
+
+
 def test_a_report_that_comes_twice_is_one_event(program, tmp_path):
     airport, operations = program("airport"), program("operations")
     truth_table = airport.database("operations", operations.SCHEMA)
@@ -160,6 +210,13 @@ def test_the_compose_file_runs_each_program_with_a_database_that_stays():
         assert service["command"] == ["python", "-u", f"{name}.py"]
         assert (CAPSTONE / f"{name}.py").exists()
         assert bool(service.get("volumes")) == (name not in ("gates", "tower"))
+
+
+def test_compose_builds_the_one_image_once_and_fetches_it_from_nowhere():
+    services = yaml.safe_load((CAPSTONE / "compose.yml").read_text(encoding="utf-8"))["services"]
+    assert [name for name, service in services.items() if "build" in service] == ["tower"]
+    assert {service["image"] for service in services.values()} == {"kafka-lab/capstone"}
+    assert {service["pull_policy"] for service in services.values()} == {"never"}
 
 
 # -- on a broker, without the lab's help ----------------------------------------------------

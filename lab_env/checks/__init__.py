@@ -24,6 +24,7 @@ LESSONS = (
     "kubernetes",
     "aws_ec2_and_ecs",
     "share_groups",
+    "capstone",
 )
 
 

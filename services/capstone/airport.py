@@ -23,7 +23,7 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
 
 PREFIX = os.environ.get("PREFIX", "")
 FOLDER = Path(os.environ.get("FOLDER", "."))
@@ -122,12 +122,35 @@ def sending(**settings: object) -> Iterator[KafkaProducer]:
 
 
 def batches(member: KafkaConsumer, most: int = 50) -> Iterable[list[ConsumerRecord]]:
-    """Yield what a member reads until the service is asked to stop; each batch is not empty."""
+    """Yield what a member reads until the service is asked to stop; each batch is not empty.
+
+    Raises:
+        KafkaConnectionError: some records wait and this member gets none: it only looks alive.
+    """
+    read = time.monotonic()
     while not stopping.is_set():
         alive[0] = time.monotonic()
         found = member.poll(timeout_ms=500, max_records=most)
         if batch := [record for records in found.values() for record in records]:
             yield batch
+        elif time.monotonic() - read < HANGS:
+            continue
+        elif waits(member):
+            raise KafkaConnectionError("records wait, and none comes")
+        read = time.monotonic()
+
+
+def waits(member: KafkaConsumer) -> bool:
+    """Return whether something waits for a member: in its partitions, or anywhere if it has none.
+
+    A group may have more members than partitions. The others of a spare one are at work then, and
+    it joins once more in vain, which does no harm.
+    """
+    topics = member.subscription()
+    every = [TopicPartition(t, p) for t in topics for p in member.partitions_for_topic(t) or ()]
+    places = list(member.assignment()) or every
+    ends = member.end_offsets(places)
+    return any(end > (member.committed(place) or 0) for place, end in ends.items())
 
 
 def subscribe(group: str, topic: str, handle: Callable[[list[ConsumerRecord]], None]) -> None:
