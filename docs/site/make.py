@@ -1,4 +1,4 @@
-"""Build the site: every lesson as it ran, the glossary, the pages under docs/, the API.
+"""Build the site: lessons as they ran, glossary, notes for instructors, pages of docs/, API.
 
     uv run --group site python docs/site/make.py --run 00 --run 05   # two with their outputs
     uv run --group site python docs/site/make.py --run all           # as the workflow does
@@ -17,6 +17,7 @@ import click
 import nbformat
 
 from lab_env.course import lessons, runner
+from lab_env.course.presenting import NOTES
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -31,6 +32,13 @@ INDEX = """# Kafka Lab
 :hidden:
 
 {lessons}
+```
+
+```{{toctree}}
+:caption: For instructors
+:hidden:
+
+{notes}
 ```
 
 ```{{toctree}}
@@ -74,6 +82,9 @@ def main(numbers: tuple[str, ...]) -> None:
         _lay_lesson(path, sources / "notebooks" / path.name, wanted)
     for name in ("index.md", "glossary.md"):
         _lay_page(lessons.folder() / name, sources / "notebooks" / name)
+    notes = sorted((lessons.folder() / NOTES).glob("*.md"))
+    for page in notes:
+        _lay_page(page, sources / "notebooks" / NOTES / page.name)
     pages = sorted((ROOT / "docs").glob("*.md"))
     for page in pages:
         _lay_page(page, sources / page.name)
@@ -90,6 +101,7 @@ def main(numbers: tuple[str, ...]) -> None:
     text = INDEX.format(
         door=_relinked(door, sources, ROOT),
         lessons="\n".join(names),
+        notes="\n".join(f"notebooks/{NOTES}/{page.stem}" for page in notes),
         pages="\n".join(names_of_pages),
     )
     (sources / "index.md").write_text(text, encoding="utf-8")
