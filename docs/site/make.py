@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import click
+import history
 import nbformat
 
 from lab_env.course import lessons, runner
@@ -91,12 +92,16 @@ def main(numbers: tuple[str, ...]) -> None:
     for file in (ROOT / "docs").glob("*.webp"):
         (sources / "docs").mkdir(exist_ok=True)
         shutil.copy(file, sources / "docs")
+    over_time = "benchmarks_over_time.md"
+    (sources / over_time).write_text(history.page(sources), encoding="utf-8")
     (sources / "api.md").write_text(API, encoding="utf-8")
     titles = lessons.short_names(known)
     names = ["What you will be able to <notebooks/index>"]
     names += [f"{titles[path]} <notebooks/{path.stem}>" for path in known]
     names.append("notebooks/glossary")
-    names_of_pages = [page.stem for page in pages] + ["api"]
+    names_of_pages = [page.stem for page in pages]
+    names_of_pages.insert(names_of_pages.index("benchmarks") + 1, Path(over_time).stem)
+    names_of_pages.append("api")
     door = (ROOT / "README.md").read_text(encoding="utf-8").split("\n", 1)[1]
     text = INDEX.format(
         door=_relinked(door, sources, ROOT),
