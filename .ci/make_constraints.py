@@ -33,7 +33,9 @@ def resolved(*words: str) -> list[str]:
         found = Path(folder) / CONSTRAINTS.name
         if CONSTRAINTS.exists():  # uv keeps the versions of the file that it writes
             found.write_bytes(CONSTRAINTS.read_bytes())
-        asked = ["--universal", "--all-extras", "--group", "dev", "--no-annotate", "--no-header"]
+        # every group, so that the list fits each environment, whatever is installed in it
+        asked = ["--universal", "--all-extras", "--no-annotate", "--no-header"]
+        asked += [word for name in groups() for word in ("--group", name)]
         subprocess.run(
             ["uv", "pip", "compile", "-q", project.name, *asked, "-o", found.name, *words],
             cwd=folder,
@@ -43,10 +45,16 @@ def resolved(*words: str) -> list[str]:
     return [line for line in lines if "==" in line and not line.startswith("#")]
 
 
+def groups() -> dict[str, list[str]]:
+    """Return the groups of pyproject.toml: what each asks for, by name."""
+    return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["dependency-groups"]
+
+
 def brought_along(lines: list[str]) -> list[str]:
     """Return the lines whose packages pyproject.toml does not pin itself."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
-    asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    asked = list(project["project"]["dependencies"])
+    asked += chain.from_iterable(groups().values())
     asked += chain.from_iterable(project["project"]["optional-dependencies"].values())
     pins = [re.match(r"([\w.-]+)(?:\[.*?\])?==[^;]*$", line) for line in asked]
     pinned = {pin[1] for pin in pins if pin}

@@ -140,7 +140,8 @@ def begun(lab, name: str, **settings: object) -> str:
     wanted = {"share.auto.offset.reset": "earliest"}
     wanted |= {key.replace("_", "."): str(value) for key, value in settings.items()}
     with contextlib.closing(KafkaAdminClient(**lab.connection)) as admin:
-        admin.alter_configs([ConfigResource("GROUP", lab.group(name), wanted)])
+        answer = admin.alter_configs([ConfigResource("GROUP", lab.group(name), wanted)])
+    assert set(answer["group"].values()) == {"OK"}, answer  # a refusal raises nothing
     return lab.group(name)
 
 

@@ -103,7 +103,7 @@ CHANGES = (
         "the `lab` command, or how a lesson is opened",
         ("lab_env/course/**/*",),
         (
-            "test_cli.py", "test_copies.py", "test_run_file.py", "test_way_back.py",
+            "test_cli.py", "test_copies.py", "test_uvx.py", "test_run_file.py", "test_way_back.py",
             "test_predictions.py", "test_standing.py", "test_small_steps.py", "test_pages.py",
             "test_present.py", "test_browser.py", "test_in_sight.py",
         ),
@@ -121,9 +121,9 @@ CHANGES = (
         "--landing",
     ),
     Change(
-        "a workflow, or what an image of one click runs",
-        (".github/workflows/*", ".binder/*", ".devcontainer/*"),
-        ("test_workflows.py", "test_one_click.py"),
+        "a workflow, the site, or what an image of one click runs",
+        (".github/workflows/*", ".binder/*", ".devcontainer/*", "docs/site/*"),
+        ("test_workflows.py", "test_one_click.py", "test_site.py"),
         "--landing",
     ),
     Change(

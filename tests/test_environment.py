@@ -65,6 +65,15 @@ def test_two_students_get_the_same_and_no_address_stands_in_the_list():
     assert subprocess.run(check, capture_output=True, text=True).stderr == ""
 
 
+def test_the_list_holds_what_each_group_asks_for_whichever_is_installed_here():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    listed = {line.split("==")[0] for line in text.splitlines()}
+    for name, lines in groups["dependency-groups"].items():
+        wanted = {re.match(r"[\w.-]+", line)[0].lower() for line in lines} - {"kafka-lab"}
+        assert wanted <= listed, f"{name}: python .ci/make_constraints.py"
+
+
 def test_condas_python_is_one_that_pyproject_allows():
     (python,) = (line for line in CONDA["dependencies"] if str(line).startswith("python="))
     assert PROJECT["requires-python"].startswith(">=")

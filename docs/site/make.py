@@ -1,4 +1,4 @@
-"""Build the site: every lesson as it ran, the glossary, the pages under docs/, the API.
+"""Build the site: lessons as they ran, glossary, notes for instructors, pages of docs/, API.
 
     uv run --group site python docs/site/make.py --run 00 --run 05   # two with their outputs
     uv run --group site python docs/site/make.py --run all           # as the workflow does
@@ -14,9 +14,11 @@ import sys
 from pathlib import Path
 
 import click
+import history
 import nbformat
 
 from lab_env.course import lessons, runner
+from lab_env.course.presenting import NOTES
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -31,6 +33,13 @@ INDEX = """# Kafka Lab
 :hidden:
 
 {lessons}
+```
+
+```{{toctree}}
+:caption: For instructors
+:hidden:
+
+{notes}
 ```
 
 ```{{toctree}}
@@ -74,22 +83,30 @@ def main(numbers: tuple[str, ...]) -> None:
         _lay_lesson(path, sources / "notebooks" / path.name, wanted)
     for name in ("index.md", "glossary.md"):
         _lay_page(lessons.folder() / name, sources / "notebooks" / name)
+    notes = sorted((lessons.folder() / NOTES).glob("*.md"))
+    for page in notes:
+        _lay_page(page, sources / "notebooks" / NOTES / page.name)
     pages = sorted((ROOT / "docs").glob("*.md"))
     for page in pages:
         _lay_page(page, sources / page.name)
     for file in (ROOT / "docs").glob("*.webp"):
         (sources / "docs").mkdir(exist_ok=True)
         shutil.copy(file, sources / "docs")
+    over_time = "benchmarks_over_time.md"
+    (sources / over_time).write_text(history.page(sources), encoding="utf-8")
     (sources / "api.md").write_text(API, encoding="utf-8")
     titles = lessons.short_names(known)
     names = ["What you will be able to <notebooks/index>"]
     names += [f"{titles[path]} <notebooks/{path.stem}>" for path in known]
     names.append("notebooks/glossary")
-    names_of_pages = [page.stem for page in pages] + ["api"]
+    names_of_pages = [page.stem for page in pages]
+    names_of_pages.insert(names_of_pages.index("benchmarks") + 1, Path(over_time).stem)
+    names_of_pages.append("api")
     door = (ROOT / "README.md").read_text(encoding="utf-8").split("\n", 1)[1]
     text = INDEX.format(
         door=_relinked(door, sources, ROOT),
         lessons="\n".join(names),
+        notes="\n".join(f"notebooks/{NOTES}/{page.stem}" for page in notes),
         pages="\n".join(names_of_pages),
     )
     (sources / "index.md").write_text(text, encoding="utf-8")
