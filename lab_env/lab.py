@@ -607,6 +607,9 @@ class Lab:
         """
         if not hasattr(service, "changed"):
             raise BadInputError("lab.fault_service", got=type(service).__name__)
+        of_it = [service] if hasattr(service, "state") else list(service)
+        if idle := [one.name for one in of_it if one.state != "running"]:
+            print(say("lab.fault_idle", names=", ".join(idle)))
         with self.span(text) as mark, service.changed(**settings):
             yield mark
 

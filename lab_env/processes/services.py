@@ -163,6 +163,7 @@ class _Run(Run):
             )
             self._thread.start()
         except BaseException:  # no thread left, or an interrupt
+            self._expected = "stop"  # the thread may be there, and tells of an end by others alone
             self.process.kill()
             raise
 
