@@ -15,7 +15,7 @@ from lab_env.clusters.librdkafka import librdkafka
 from lab_env.ground import arguments, notices, packages
 from lab_env.ground.errors import BadInputError, BrokerError, ClosedError, NotYoursError
 from lab_env.ground.journal import Journal, Mark
-from lab_env.ground.patience import PAUSE, QUIET, TIMES, Patience, Telling
+from lab_env.ground.patience import PAUSE, QUIET, TIMES, Named, Patience, Telling
 from lab_env.ground.refusals import refusal
 from lab_env.ground.reports import Reports
 from lab_env.messages import say
@@ -232,7 +232,11 @@ class Lab:
                     found[0] = look()
                     return group_frames.is_settled(found[0], wanted)
 
-                self.until(settled)
+                def words() -> str:
+                    there = ", ".join(group_frames.members(found[0])) or say("lab.until_nobody")
+                    return say("lab.until_members", group=group, count=wanted, there=there)
+
+                self.until(Named(words, settled))
         return group_frames.assignment(found[0])
 
     def lag(self, group: str, *topics: str) -> "pd.DataFrame":
@@ -604,6 +608,9 @@ class Lab:
         """
         if not hasattr(service, "changed"):
             raise BadInputError("lab.fault_service", got=type(service).__name__)
+        of_it = [service] if hasattr(service, "state") else list(service)
+        if idle := [one.name for one in of_it if one.state != "running"]:
+            print(say("lab.fault_idle", names=", ".join(idle)))
         with self.span(text) as mark, service.changed(**settings):
             yield mark
 
@@ -639,6 +646,7 @@ class Lab:
                 print(told("gave_up", telling.seconds))
                 break
             telling.look()
+            notices.tell()  # a service that has failed is what she waits for in vain
             time.sleep(PAUSE)
         return met
 
@@ -938,8 +946,12 @@ class LabInService:
 
 def _words(condition: object) -> str:
     """Return the line of a condition as the student wrote it, where it is known."""
+    if isinstance(condition, Named):
+        return condition.words
     code = getattr(condition, "__code__", None)
     line = code and linecache.getline(code.co_filename, code.co_firstlineno).strip()
+    if line and line.startswith("def "):
+        line = f"{getattr(condition, '__name__', '')}()"
     return f"`{line}`" if line else say("lab.a_condition")
 
 

@@ -87,7 +87,7 @@ CHANGES = (
     Change(
         "services, and what is measured with them",
         ("lab_env/processes/*", "lab_env/experiments/*"),
-        ("test_service*.py", "test_measuring.py", "test_repeating.py"),
+        ("test_service*.py", "test_measuring.py", "test_repeating.py", "test_whereabouts.py"),
     ),
     Change(
         "observation",

@@ -160,11 +160,21 @@ HEAD = """\
 # In sight
 
 How much of a living picture, and of what a cell prints, was in a window of 1280 by 800 while the
-cell ran in JupyterLab: `uv run --group dev python tests/in_sight.py --write`.
+cell ran in JupyterLab: `uv run --group dev python tests/in_sight.py --write`. A lesson that is
+missing has not been measured, or has no picture that moves while a cell runs.
 
 | Lesson | Cell | Seconds | Picture | Printed | Width (px) |
 | -- | -- | --: | --: | --: | --: |
 """
+
+
+def keep(numbers: list[str], lines: list[str]) -> None:
+    """Write the table anew: the lines of these lessons, and of all others what it had."""
+    before = KEPT.read_text(encoding="utf-8").splitlines() if KEPT.is_file() else []
+    others = [one for one in before if one[:2] == "| " and one[2:4].isdigit()]
+    others = [one for one in others if one[2:4] not in numbers]
+    rows = sorted([*others, *lines], key=lambda one: one[2:4])  # within a lesson as it goes
+    KEPT.write_text(HEAD + "".join(f"{one}\n" for one in rows), encoding="utf-8")
 
 
 def main(words: list[str]) -> None:
@@ -179,7 +189,7 @@ def main(words: list[str]) -> None:
     numbers = named or [path.name[:2] for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))]
     rows = [row for number in numbers for row in walk(number)]
     if "--write" in words:
-        KEPT.write_text(HEAD + "".join(f"{line(row)}\n" for row in rows), encoding="utf-8")
+        keep(numbers, [line(row) for row in rows])
     print("too little in sight:", *(low(rows) or ["nothing"]), sep="\n")
     sys.exit(bool(low(rows)))
 

@@ -76,7 +76,7 @@ def test_the_index_starts_no_kafka_and_is_committed_as_a_lesson_is(kept):
 @pytest.mark.fast
 def test_a_name_with_a_sign_of_html_in_it_is_shown_as_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "<b>" / "progress.json"))
-    assert "&lt;b&gt;" in standing.ProgressTable([])._repr_html_()
+    assert "&lt;b&gt;" in standing.Standings([])._repr_html_()
 
 
 @pytest.mark.landing

@@ -2,13 +2,14 @@
 
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from kafka import KafkaProducer
 
 from lab_env import Lab
 from lab_env import lab as lab_module
-from lab_env.ground import patience
+from lab_env.ground import notices, patience
 from lab_env.ground.errors import BrokerError
 from lab_env.observation import queries
 
@@ -47,6 +48,45 @@ def test_until_gives_up_when_nothing_moves_and_says_so(lab, hasty, capsys):
     assert (
         "No longer waiting until `assert not lab.until(lambda: False)`" in capsys.readouterr().out
     )
+
+
+def test_a_wait_of_the_lab_is_told_in_words_and_shows_none_of_its_code(lab, hasty, capsys):
+    """A subscriber with a mistake was waited for "until `def settled() -> bool:`"."""
+    lab.assignment(lab.group("nobody"), members=3)
+    told = capsys.readouterr().out
+    assert "the group nobody has exactly 3 member(s)" in told
+    assert "there now: nobody" in told
+    assert "def " not in told
+
+
+def test_a_condition_with_a_name_is_told_by_its_name(lab, hasty, capsys):
+    def never():
+        return False
+
+    assert not lab.until(never)
+    assert "until `never()`" in capsys.readouterr().out
+
+
+def test_a_service_that_fails_while_one_waits_is_told_at_once(lab, hasty, capsys, monkeypatch):
+    """The sentence came when the wait was over, twenty seconds after the mistake."""
+    cells = SimpleNamespace(events=SimpleNamespace(register=lambda *_: None))
+    monkeypatch.setattr(notices, "shell", lambda: cells)
+
+    def mistakes(service):
+        return nowhere  # noqa: F821
+
+    service = lab.service(mistakes)
+    expected = "Name" + "Error"  # the wait tells its own line, too
+    assert lab.until(lambda: service.state == "failed" and expected in told(capsys))
+
+
+def told(capsys):
+    """Return all that was said so far."""
+    SAID.append(capsys.readouterr().out)
+    return "".join(SAID)
+
+
+SAID: list[str] = []
 
 
 def test_until_keeps_to_a_deadline_of_the_students_own_and_says_nothing(lab, hasty, capsys):

@@ -129,3 +129,22 @@ def test_a_notebook_that_cannot_be_read_hides_no_error(shell, capsys, tmp_path, 
     (tmp_path / "lesson.ipynb").write_text(spoilt)
     _, told = runs(shell, capsys, "print(groups, handle)")
     assert "Traceback" in told
+
+
+CALLS = """\
+from urllib.error import HTTPError
+def call():
+    raise HTTPError({url!r}, {code}, "Internal Server Error", None, None)
+
+call()
+"""
+
+
+def test_a_call_that_a_service_could_not_answer_shows_no_trace_of_the_library(shell, capsys):
+    """A typo in an HTTP desk showed sixty lines of urllib before the line that counts."""
+    kind, told = runs(shell, capsys, CALLS.format(url="http://127.0.0.1:34849/", code=500))
+    assert kind == "HTTPError"
+    assert "in line 5 of this cell, `call()`" in told
+    assert "Traceback" not in told
+    for url, code in [("http://127.0.0.1:1/", 404), ("https://example.org/", 500)]:
+        assert "Traceback" in runs(shell, capsys, CALLS.format(url=url, code=code))[1]

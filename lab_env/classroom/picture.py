@@ -1,4 +1,4 @@
-"""Live picture: a class on the projector: places, what holds up, votes, hands. Long: one picture."""
+"""Live picture: a class on the projector: places, what holds up, votes. Long: one picture."""
 
 from collections.abc import Iterable
 

@@ -54,7 +54,7 @@ def of(paths: Iterable[Path]) -> list[Standing]:
     return rows
 
 
-class ProgressTable:
+class Standings:
     """The rows of all lessons, as a notebook and a terminal show them.
 
     Args:
@@ -86,13 +86,13 @@ class ProgressTable:
         )
 
 
-def table() -> ProgressTable:
+def table() -> Standings:
     """Return what is kept of every lesson; no Kafka is started.
 
     Raises:
         BadInputError: there are no lessons here.
     """
-    return ProgressTable(lessons.paths(lessons.folder()))
+    return Standings(lessons.paths(lessons.folder()))
 
 
 def place() -> str:

@@ -2,7 +2,8 @@
 
 An extension of IPython, loaded into each kernel that `lab` starts. A NameError of a name that an
 earlier cell of this notebook defines is answered by a sentence: which cell makes it. So is an
-interrupt: at which of the student's lines. Any other error stays as it is.
+interrupt: at which of the student's lines; and a call that a service answered with an error of its
+own. Any other error stays as it is.
 """
 
 import ast
@@ -13,6 +14,8 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 from lab_env.messages import say
 
@@ -113,6 +116,19 @@ def interrupted(trace: TracebackType | None, namespace: dict) -> str | None:
         trace: of the interrupt.
         namespace: the global names of the notebook's cells.
     """
+    return _at_her_line("way_back.interrupted", trace, namespace)
+
+
+def refused(error: HTTPError, trace: TracebackType | None, namespace: dict) -> str | None:
+    """Return the sentence for a call that a service of this machine has answered with status 500.
+
+    Its function has met an error, which is told beside; None for any other answer.
+    """
+    ours = error.code == 500 and urlsplit(error.url or "").hostname in ("127.0.0.1", "localhost")
+    return _at_her_line("way_back.refused", trace, namespace) if ours else None
+
+
+def _at_her_line(key: str, trace: TracebackType | None, namespace: dict) -> str | None:
     own = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(trace)
@@ -121,11 +137,11 @@ def interrupted(trace: TracebackType | None, namespace: dict) -> str | None:
     if not own:
         return None
     file, number = own[0]  # of the cell itself, and not of a function that it calls
-    return say("way_back.interrupted", number=number, line=linecache.getline(file, number).strip())
+    return say(key, number=number, line=linecache.getline(file, number).strip())
 
 
 def load_ipython_extension(shell) -> None:
-    """Answer the NameErrors and the interrupts of this kernel."""
+    """Answer the NameErrors, the interrupts and the refused calls of this kernel."""
 
     def answer(shell, kind, error, trace, tb_offset=None):
         sentence = None
@@ -133,6 +149,8 @@ def load_ipython_extension(shell) -> None:
             if isinstance(error, NameError):
                 history = shell.user_ns.get("In") or [""]
                 sentence = told(error, history[-1], "lab" in shell.user_ns)
+            elif isinstance(error, HTTPError):
+                sentence = refused(error, trace, shell.user_ns)
             else:
                 sentence = interrupted(trace, shell.user_ns)
         except Exception:  # whatever is wrong here, the student's own error is what counts
@@ -146,4 +164,4 @@ def load_ipython_extension(shell) -> None:
         shell._showtraceback(kind, error, lines)
         return lines
 
-    shell.set_custom_exc((NameError, KeyboardInterrupt), answer)
+    shell.set_custom_exc((NameError, KeyboardInterrupt, HTTPError), answer)

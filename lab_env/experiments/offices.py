@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from lab_env.ground.errors import ServiceError
+from lab_env.ground.patience import Named
 from lab_env.messages import say
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def shared(lab: HasGroups, topic: str, group: str, members: int) -> bool:
         whole = bool(places) and all(place in owners for place in places)
         return whole and len(set(owners.values())) == members
 
-    return lab.until(is_shared)
+    return lab.until(Named(say("lab.until_shared", count=members, topic=topic), is_shared))
 
 
 class Table(dict):
@@ -181,7 +182,7 @@ class Offices:
             late[:] = self._look(desks, since)
             return not late
 
-        self._lab.until(settled)
+        self._lab.until(Named(say("lab.until_settled"), settled))
         return late
 
     def _raise_what_failed(self) -> None:

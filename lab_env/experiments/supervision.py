@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from lab_env.ground.errors import ServiceError
+from lab_env.ground.patience import Named
+from lab_env.messages import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +55,7 @@ def supervise(lab: Supervises, service: "Service", over: Callable[[], object]) -
             service.restart()
         return over()
 
-    return lab.until(look)
+    return lab.until(Named(say("lab.until_over", name=service.name), look))
 
 
 def _is_mistake(error: str) -> bool:

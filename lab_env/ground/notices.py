@@ -2,6 +2,7 @@
 
 import html
 import sys
+import threading
 import warnings
 from collections import deque
 
@@ -57,6 +58,12 @@ def _show(_cell=None) -> None:
         if not notice.told:
             notice.told = True
             display(notice)
+
+
+def tell() -> None:
+    """Show what is posted while a cell waits; a thread other than the main one shows nothing."""
+    if _waiting and threading.current_thread() is threading.main_thread() and shell() is not None:
+        _show()
 
 
 def warn(notice: Notice, level: int) -> None:

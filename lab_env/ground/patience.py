@@ -57,6 +57,27 @@ class Patience:
         return self.quiet >= self.seconds or (self.most is not None and self.total >= self.most)
 
 
+class Named:
+    """A condition of our own, with words for what is waited for in place of our code.
+
+    Args:
+        words: what comes after "until"; a function is asked when it is told.
+        condition: is called as often as one looks.
+    """
+
+    def __init__(self, words: str | Callable[[], str], condition: Callable[[], object]):
+        self._words = words
+        self._condition = condition
+
+    @property
+    def words(self) -> str:
+        """What is waited for, as it is now."""
+        return self._words if isinstance(self._words, str) else self._words()
+
+    def __call__(self) -> object:
+        return self._condition()
+
+
 class Telling:
     """Says what is waited for, when a wait takes long: a line after 10 s, 20 s, 40 s, ...
 

@@ -48,6 +48,11 @@ def is_settled(group: Description, members: int) -> bool:
     return group.state == "Stable" and len(group.members) == members and (owns or not members)
 
 
+def members(group: Description) -> list[str]:
+    """Return the names of a group's members, as `assignment` has them."""
+    return [name for name, _ in named_members(group.members)]
+
+
 def assignment(group: Description) -> "pd.DataFrame":
     """Return who owns what: a row a partition, and a row without one for an idle member.
 

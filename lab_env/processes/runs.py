@@ -150,6 +150,7 @@ class FunctionRun(Run):
             )
             self._thread.start()
         except BaseException:  # no thread left, or an interrupt
+            self._expected = "stop"  # the thread may be there, and tells of an end by others alone
             self.process.kill()
             raise
 

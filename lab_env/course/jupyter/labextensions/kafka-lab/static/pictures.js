@@ -25,6 +25,8 @@
       position: absolute; width: 1px; height: 1px; overflow: hidden;
     }
     .kafka-lab-pinned img { width: 100% !important; height: auto !important; max-width: none !important; }
+    /* a sentence is not broken within a word */
+    .jp-OutputArea-output pre { word-break: normal !important; overflow-wrap: anywhere; }
     .kafka-lab-still { position: relative; }
     .kafka-lab-still::after {
       content: attr(data-kafka-lab-still); position: absolute; left: 72px; top: 8px; max-width: 640px;
