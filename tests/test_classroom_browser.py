@@ -137,7 +137,7 @@ def test_a_student_and_the_projector_see_one_class(
         assert "tells the class kilo-27, as Ana" in student.text(1)
         student.run(2)
         says(projector.page, "10 joined", "Hand up: Gül", "4 at 02 prediction-three")
-        says(projector.page, "4 say 60 (7 at first)")
+        says(projector.page, "4 say 60 (8 at first)")
         student.run(3)
         projector.page.screenshot(path=tmp_path / "projector.png")
         student.page.screenshot(path=tmp_path / "student.png")

@@ -1,5 +1,6 @@
 """`lab handout`: what students get, what an update leaves alone, and what other graders take."""
 
+import ast
 import json
 import re
 
@@ -157,6 +158,23 @@ def test_otters_blocks_are_opened_and_closed(path):
             else:
                 assert open_blocks.pop() == told[2]
     assert open_blocks == []
+
+
+@pytest.mark.parametrize("path", lessons.paths(NOTEBOOKS), ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("made", [way_out.for_nbgrader, way_out.for_otter])
+def test_what_the_tools_assert_is_the_answer_of_the_check_and_no_line_before_it(path, made):
+    tasks = [one for one in submissions.tasks(lessons.load(path)) if one.check is not None]
+    notebook = made(lessons.load(path), path.stem)
+    sources = [cell["source"] for cell in notebook["cells"] if "assert _answer" in cell["source"]]
+    assert len(sources) == len(tasks)
+    for source in sources:
+        answers = [
+            ast.unparse(one.value)
+            for one in ast.walk(ast.parse(source))
+            if isinstance(one, ast.Assign) and "_answer" in map(ast.unparse, one.targets)
+        ]
+        assert len(answers) == 1
+        assert answers[0].startswith("check.")
 
 
 @pytest.mark.parametrize("path", lessons.paths(NOTEBOOKS), ids=lambda path: path.name[:2])

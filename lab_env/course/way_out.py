@@ -4,6 +4,8 @@ The graders of both run a student's notebook as it is and ask the checks in it. 
 broker as we do, and they do not fence a submission in: that is what ``lab grade`` is for.
 """
 
+import ast
+
 from lab_env.course import lessons
 
 NBGRADER, OTTER = "nbgrader", "otter"
@@ -11,8 +13,8 @@ SCHEMA = 3  # of nbgrader's metadata
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 OTTER_BEGIN, OTTER_END = "# BEGIN SOLUTION NO PROMPT", "# END SOLUTION"
 # a check never raises, and both tools take an error for "not yet"
-ASSERTED = "_answer = {check}\nassert _answer, _answer"
-SHOWN = "_answer = {check}\ndisplay(_answer)\nassert _answer, _answer"
+ASSERTED = "{check}\nassert _answer, _answer"
+SHOWN = "{check}\ndisplay(_answer)\nassert _answer, _answer"
 
 
 def for_nbgrader(notebook: dict, name: str) -> dict:
@@ -26,7 +28,7 @@ def for_nbgrader(notebook: dict, name: str) -> dict:
         exercise, check = cells[one.cell], cells[one.check]
         exercise["source"] = f"{exercise['source'].rstrip()}\n{BEGIN}\n{one.solution}\n{END}"
         exercise["metadata"]["nbgrader"] = _nbgrader(exercise["id"], solution=True)
-        check["source"] = SHOWN.format(check=check["source"].strip())
+        check["source"] = SHOWN.format(check=_answered(check["source"]))
         check["metadata"]["nbgrader"] = _nbgrader(check["id"], points=1)
         gone.add(one.check + 1)
     notebook["cells"] = [cell for index, cell in enumerate(cells) if index not in gone]
@@ -73,10 +75,18 @@ def _question(exercise: dict, check: dict, solution: str) -> list[dict]:
         exercise | {"source": code},
         _raw(f"{name}-se", "# END SOLUTION"),
         _raw(f"{name}-t", "# BEGIN TESTS"),
-        check | {"source": ASSERTED.format(check=check["source"].strip())},
+        check | {"source": ASSERTED.format(check=_answered(check["source"]))},
         _raw(f"{name}-te", "# END TESTS"),
         _raw(f"{name}-qe", "# END QUESTION"),
     ]
+
+
+def _answered(source: str) -> str:
+    """Return the source of a check's cell, whose last value is then called ``_answer``."""
+    source = source.strip()
+    lines, last = source.splitlines(), ast.parse(source).body[-1]
+    at = last.lineno - 1
+    return "\n".join([*lines[:at], f"_answer = {lines[at]}", *lines[at + 1 :]])
 
 
 def _worked_on(notebook: dict) -> list[lessons.Exercise]:
