@@ -9,8 +9,9 @@ from foreseen import asked
 from lesson import NOTEBOOKS, some
 
 from lab_env.aws import plan
-from lab_env.checks.aws_ec2_and_ecs import Left, TaskEvidence, judge_left, judge_task
+from lab_env.checks.aws_ec2_and_ecs import Left, judge_left
 from lab_env.checks.rights import spelled
+from lab_env.checks.task_definitions import TaskEvidence, judge_task
 
 NUMBER = "14"
 # the field's words, which stand in bold where the thing first happens

@@ -11,7 +11,7 @@ from driven import GROUP, TOPIC, Drive
 from test_arguments import BAD, calls, raw, tried
 
 from lab_env import Lab, check
-from lab_env.checks import aws_ec2_and_ecs
+from lab_env.checks.ways_in import Group, Rule, judge_group
 from lab_env.figures import Show
 from lab_env.ground.errors import BadInputError
 from lab_env.observation.observer import Observer
@@ -94,9 +94,8 @@ def test_an_address_that_is_none_is_refused_by_its_check():
 
 
 def test_an_address_of_ipv6_is_in_no_network_of_ipv4_and_no_raw_error():
-    half = aws_ec2_and_ecs._Rule("tcp", 22, 22, "0.0.0.0/1")
-    found = {"name": "airport", "vpc": "10.0.0.0/16", "ssh_from": "2001:db8::1/128"}
-    answer = aws_ec2_and_ecs._wrong_ssh([half], ["10.0.0.0/16"], found)
+    half = Rule("tcp", 22, 22, "0.0.0.0/1")
+    answer = judge_group(Group("airport", "2001:db8::1/128", ("10.0.0.0/16",), (half,)))
     assert answer.found == "airport lets in ssh from 0.0.0.0/1."
 
 

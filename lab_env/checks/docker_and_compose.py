@@ -1,11 +1,13 @@
 """Checks of lesson 12: a service of the Compose file is in its group; a broken file is mended."""
 
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lab_env.checks import compose_file
 from lab_env.checks.compose_file import HERE
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_here, not_yet, passed
 from lab_env.ground.errors import BrokerError
 from lab_env.ground.patience import Patience
@@ -20,6 +22,7 @@ JOIN_SECONDS = 15.0  # for a container to begin, and to join
 CALM_SECONDS = 2.0  # a service that has been away for so long is not just being started again
 TRIP_SECONDS = 40.0
 INSIDE = "kafka:19092"
+JUDGED = ("environment", "depends_on")  # parts of a service
 STARTED = "Kafka Server started"  # in its log
 
 
@@ -38,6 +41,63 @@ def _needs_engine() -> Result | None:
 # -- exercise 1 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a Compose file says of a service.
+
+    Attributes:
+        name: of the service.
+        topic, group: real names: what it has to read, and the group that it has to join.
+        refused: why Compose does not take the file, or "".
+        known: the names of all services of the file.
+        service: what Compose makes of this one, the parts that are JUDGED; {} if there is none.
+    """
+
+    name: str
+    topic: str
+    group: str
+    refused: str = ""
+    known: tuple[str, ...] = ()
+    service: dict = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """For the sentences."""
+        return {"name": self.name, "topic": self.topic, "group": self.group}
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a project: its service, its state, and its addresses in networks."""
+
+    service: str
+    id: str
+    state: str
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Joining:
+    """Who is in a group, and what there is of the service that has to join it.
+
+    Attributes:
+        own: the containers of the service.
+        hosts: the addresses from which the group's members come.
+        is_late: whether there was time enough to join; else it has joined, or its end was seen.
+        log: the last line of the first container's log.
+    """
+
+    own: tuple[Container, ...]
+    hosts: frozenset[str]
+    is_late: bool
+    log: str = "-"
+
+    @property
+    def is_member(self) -> bool:
+        """Whether a member comes from a container of the service."""
+        return any(one.addresses & self.hosts for one in self.own)
+
+
 @graded
 def service_joins(
     lab: "Lab", compose: "ComposeProject", name: str, topic: str, group: str
@@ -53,20 +113,44 @@ def service_joins(
     """
     if (nowhere := _needs_engine()) is not None:
         return nowhere
-    found = {"name": name, "topic": topic, "group": group}
+    planned = Planned(name, topic, group)
     try:
         services = compose.configuration()["services"]
+        told = {part: one for part, one in services.get(name, {}).items() if part in JUDGED}
+        planned = replace(planned, known=tuple(services), service=told)
     except BrokerError as error:
-        return _wrong("joins_file", why=error, **found)
-    if name not in services:
-        return _wrong("joins_missing", known=", ".join(services), **found)
-    service = services[name]
-    told = service.get("environment") or {}
+        planned = replace(planned, refused=str(error))
+    if (wrong := judge_planned(planned)) is not None:
+        return wrong
+    return judge_joining(_joining(lab, compose, planned), planned)
+
+
+@judge
+def judge_planned(planned: Planned) -> Result | None:
+    """Return what is wrong with what a file says of a service, or None."""
+    found = planned.names
+    if planned.refused:
+        return _wrong("joins_file", why=planned.refused, **found)
+    if planned.name not in planned.known:
+        return _wrong("joins_missing", known=", ".join(planned.known), **found)
+    told = planned.service.get("environment") or {}
     for look_for in (_wrong_wait, _wrong_place, _wrong_words):
-        if (wrong := look_for(service, told, found)) is not None:
+        if (wrong := look_for(planned.service, told, found)) is not None:
             return wrong
-    wrong = _wrong_group(lab, compose, found)
-    return passed("docker_and_compose.joins", **found) if wrong is None else wrong
+    return None
+
+
+@judge
+def judge_joining(joining: Joining, planned: Planned) -> Result:
+    """Return the answer for a service that is planned as it should be: whether it has joined."""
+    found = planned.names
+    if joining.is_member:
+        return passed("docker_and_compose.joins", **found)
+    if not joining.own:
+        return _wrong("joins_not_started", **found)
+    if joining.is_late and joining.hosts:
+        return _wrong("joins_elsewhere", hosts=", ".join(sorted(joining.hosts)), **found)
+    return _wrong("joins_nobody", state=joining.own[0].state, log=joining.log, **found)
 
 
 def _wrong_wait(service: dict, told: dict, found: dict) -> Result | None:
@@ -106,23 +190,14 @@ def _wrong_words(service: dict, told: dict, found: dict) -> Result | None:
     return None
 
 
-class _Container(NamedTuple):
-    """A container of a project: its service, its state, and its addresses in networks."""
-
-    service: str
-    id: str
-    state: str
-    addresses: frozenset[str]
-
-
-def _containers(compose: "ComposeProject") -> list[_Container]:
+def _containers(compose: "ComposeProject") -> list[Container]:
     from lab_env.around import containers
     from lab_env.clusters.docker_cli import PROJECT_LABEL
 
     label = f"{PROJECT_LABEL}={compose.name}"
     told = containers.engine().get("/containers/json", all="true", filters={"label": [label]})
     return [
-        _Container(
+        Container(
             one["Labels"].get("com.docker.compose.service", ""),
             one["Id"],
             one["State"],
@@ -136,30 +211,26 @@ def _containers(compose: "ComposeProject") -> list[_Container]:
     ]
 
 
-def _wrong_group(lab: "Lab", compose: "ComposeProject", found: dict) -> Result | None:
+def _joining(lab: "Lab", compose: "ComposeProject", planned: Planned) -> Joining:
     """Wait until the group has a member that comes from a container of the service."""
     wait, gone = Patience(JOIN_SECONDS, pause=0.3), Patience(CALM_SECONDS, pause=0.3)
     while True:
-        own = [one for one in _containers(compose) if one.service == found["name"]]
-        group = queries.groups(lab.connection).get(found["group"]) or {}
+        own = tuple(one for one in _containers(compose) if one.service == planned.name)
+        group = queries.groups(lab.connection).get(planned.group) or {}
         members = group.get("members") or ()
-        hosts = {str(member["client_host"]).lstrip("/") for member in members}
-        if any(one.addresses & hosts for one in own):
-            return None
-        if not own:
-            return _wrong("joins_not_started", **found)
+        hosts = frozenset(str(member["client_host"]).lstrip("/") for member in members)
+        joining = Joining(own, hosts, is_late=wait.over)
+        if joining.is_member or not own:
+            return joining
         runs = any(one.state in ("running", "created", "restarting") for one in own)
         wait.look([(one.id, one.state) for one in own])
         gone.look(time.monotonic() if runs else None)
-        if wait.over and hosts:
-            return _wrong("joins_elsewhere", hosts=", ".join(sorted(hosts)), **found)
         if wait.over or gone.over:
-            log = _last_line(own[0])
-            return _wrong("joins_nobody", state=own[0].state, log=log, **found)
+            return replace(joining, is_late=wait.over, log=_last_line(own[0]))
         time.sleep(0.3)
 
 
-def _last_line(container: _Container) -> str:
+def _last_line(container: Container) -> str:
     from lab_env.around import containers
 
     words = {"stdout": "true", "stderr": "true", "tail": "1"}
@@ -167,6 +238,23 @@ def _last_line(container: _Container) -> str:
 
 
 # -- exercise 2 -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Life:
+    """What became of a Compose file for Kafka that was started.
+
+    Attributes:
+        refused: why Compose does not take it, or "".
+        dead: why its containers do not run, or "".
+        address: where this machine gets in.
+        came_back: whether a record that was sent there was read again.
+    """
+
+    refused: str = ""
+    dead: str = ""
+    address: str = ""
+    came_back: bool = False
 
 
 @graded
@@ -179,20 +267,39 @@ def compose_mended(lab: "Lab", file: str | Path) -> Result:
     """
     try:
         text = Path(file).read_text(encoding="utf-8")
-        told = compose_file.read(text)
     except (OSError, ValueError) as error:  # a ValueError: it is no text
         return _wrong("mended_gone", why=error)
+    if (wrong := judge_file(text)) is not None:
+        return wrong
+    return judge_life(None if _needs_engine() is not None else _life(text))
+
+
+@judge
+def judge_file(text: str) -> Result | None:
+    """Return what is wrong with the text of a Compose file, or None."""
+    try:
+        return compose_file.wrong(compose_file.read(text))
     except compose_file.UnreadableError as error:
         return _wrong(error.key, **error.found)
-    if (wrong := compose_file.wrong(told)) is not None:
-        return wrong
-    if _needs_engine() is not None:
+    except ValueError as error:  # YAML that is none, such as a day that no month has
+        return _wrong("mended_gone", why=error)
+
+
+@judge
+def judge_life(life: Life | None) -> Result:
+    """Return the answer for a file that is right as it stands; None: no engine has started it."""
+    if life is None:
         return passed("docker_and_compose.mended_file")
-    wrong = _wrong_life(text)
-    return passed("docker_and_compose.mended") if wrong is None else wrong
+    if life.refused:
+        return _wrong("mended_refused", why=life.refused)
+    if life.dead:
+        return _wrong("mended_dead", why=life.dead)
+    if not life.came_back:
+        return _wrong("mended_no_trip", address=life.address)
+    return passed("docker_and_compose.mended")
 
 
-def _wrong_life(text: str) -> Result | None:
+def _life(text: str) -> Life:
     """Start the file in a project of its own, and send a record there and back."""
     from lab_env.around import containers
     from lab_env.clusters import readiness
@@ -203,21 +310,21 @@ def _wrong_life(text: str) -> Result | None:
         try:
             compose.configuration()
         except BrokerError as error:
-            return _wrong("mended_refused", why=error)
+            return Life(refused=str(error))
         said = compose.quietly("up --detach --wait")
         if said is not None:
-            return _wrong("mended_dead", why=said)
+            return Life(dead=str(said) or "-")
         address = _published(compose)
         connection = {"bootstrap_servers": [address], "bootstrap_timeout_ms": 5000}
         try:
             if not _has_started(compose):
-                return _wrong("mended_dead", why=_last_line(_containers(compose)[0]))
+                return Life(dead=_last_line(_containers(compose)[0]))
             readiness.round_trip(connection, brokers=1, seconds=TRIP_SECONDS)
         except BrokerError:
-            return _wrong("mended_no_trip", address=address)
+            return Life(address=address)
     finally:
         compose.close()
-    return None
+    return Life(address=address, came_back=True)
 
 
 def _published(compose: "ComposeProject") -> str:

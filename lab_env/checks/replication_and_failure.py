@@ -28,15 +28,43 @@ def _wrong(key: str, **found: object) -> Result:
     return not_yet(f"replication_and_failure.{key}", **found)
 
 
-def _partitions(lab: "Lab", topic: str) -> list[dict]:
-    """Return the partitions of a topic as the cluster describes them, in order."""
+@dataclass(frozen=True)
+class Partition:
+    """A partition as the cluster describes it.
+
+    Attributes:
+        number: of the partition.
+        replicas, in_sync: the brokers' numbers; the first replica is the preferred leader.
+        leader: the broker's number, -1 if there is none.
+    """
+
+    number: int
+    replicas: list[int]
+    in_sync: list[int]
+    leader: int
+
+    @property
+    def is_late(self) -> bool:
+        """Whether some replica is not in sync, or one is that should not be there."""
+        return set(self.in_sync) != set(self.replicas)
+
+    @property
+    def is_home(self) -> bool:
+        """Whether all replicas are in sync, and the preferred leader leads."""
+        return not self.is_late and self.leader == self.replicas[0]
+
+
+def _partitions(lab: "Lab", topic: str) -> list[Partition]:
+    """Return the partitions of a topic, in order."""
     from kafka import KafkaAdminClient
 
     with closing(KafkaAdminClient(**lab.connection)) as admin:
         if topic not in admin.list_topics():
             raise BadInputError("lab.no_such_topic", topic=topic)
         found = admin.describe_topics([topic])[0]["partitions"]
-    return sorted(found, key=lambda one: one["partition_index"])
+    names = "partition_index", "replica_nodes", "isr_nodes", "leader_id"
+    parts = (Partition(*(one[name] for name in names)) for one in found)
+    return sorted(parts, key=lambda one: one.number)
 
 
 def _listed(numbers: Iterable[object]) -> str:
@@ -47,7 +75,24 @@ def _listed(numbers: Iterable[object]) -> str:
 
 
 @dataclass(frozen=True)
-class _Night:
+class Settings:
+    """What keeps the records of a topic.
+
+    Attributes:
+        topic: real name.
+        copies: the number of replicas of each partition.
+        least: its min.insync.replicas.
+        is_unclean: whether a replica that is not in sync may become leader.
+    """
+
+    topic: str
+    copies: int
+    least: int
+    is_unclean: bool
+
+
+@dataclass(frozen=True)
+class Night:
     """What there is to see of a night, read at one moment.
 
     Attributes:
@@ -87,19 +132,20 @@ def survived_the_night(lab: "Lab", topic: str) -> Result:
         topic: real name of the topic.
     """
     (first, *_) = _partitions(lab, topic)
-    settings = queries.settings(lab.connection, topic)
-    copies, least = len(first["replica_nodes"]), int(settings[LEAST])
-    if (wrong := _unsafe({"topic": topic, "copies": copies, "least": least}, settings)) is not None:
+    told = queries.settings(lab.connection, topic)
+    least = int(told[LEAST])
+    settings = Settings(topic, len(first.replicas), least, told[UNCLEAN] == "true")
+    if (wrong := judge_settings(settings)) is not None:
         return wrong
-    return _judge_night(_look_at_night(lab, topic, least, first["replica_nodes"]))
+    return judge_night(_look_at_night(lab, topic, least, first.replicas))
 
 
-def _look_at_night(lab: "Lab", topic: str, least: int, replicas: list[int]) -> _Night:
+def _look_at_night(lab: "Lab", topic: str, least: int, replicas: list[int]) -> Night:
     answers = _answers(lab, topic)
     names = sorted(set(answers["service"]))
     senders = tuple(one for one in names if lab.services[one].state == "running")
     down = tuple(one for one in replicas if lab.nodes.get(one, "running") != "running")
-    night = _Night(topic, len(replicas), least, senders, down)
+    night = Night(topic, len(replicas), least, senders, down)
     if senders or down:  # it goes on: what is there now is not what will be there
         return night
     held = Counter(
@@ -123,7 +169,24 @@ def _look_at_night(lab: "Lab", topic: str, least: int, replicas: list[int]) -> _
 
 
 @judge
-def _judge_night(night: _Night) -> Result:
+def judge_settings(settings: Settings) -> Result | None:
+    """Return what is wrong with the settings of the topic, or None."""
+    found = asdict(settings)
+    if settings.copies == 1:
+        return _wrong("night_one_copy", **found)
+    if settings.copies < COPIES:
+        return _wrong("night_two_copies", **found)
+    if settings.is_unclean:
+        return _wrong("night_unclean", **found)
+    if settings.least == 1:
+        return _wrong("night_least_low", **found)
+    if settings.least >= settings.copies:
+        return _wrong("night_least_high", **found)
+    return None
+
+
+@judge
+def judge_night(night: Night) -> Result:
     """Return what a night says of the settings; no clock, no network."""
     found = asdict(night)
     if night.senders or night.down:
@@ -142,22 +205,6 @@ def _judge_night(night: _Night) -> Result:
     if night.twice:
         return _wrong("night_twice", **found)
     return passed("replication_and_failure.night", **found)
-
-
-def _unsafe(found: dict, settings: dict[str, str]) -> Result | None:
-    """Return what is wrong with the settings of the topic, or None."""
-    copies, least = found["copies"], found["least"]
-    if copies == 1:
-        return _wrong("night_one_copy", **found)
-    if copies < COPIES:
-        return _wrong("night_two_copies", **found)
-    if settings[UNCLEAN] == "true":
-        return _wrong("night_unclean", **found)
-    if least == 1:
-        return _wrong("night_least_low", **found)
-    if least >= copies:
-        return _wrong("night_least_high", **found)
-    return None
 
 
 def _answers(lab: "Lab", topic: str) -> "pd.DataFrame":
@@ -196,6 +243,30 @@ def _one_away(lab: "Lab", answers: "pd.DataFrame", replicas: list[int]) -> tuple
 # -- exercise 2 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A topic that was to be mended, with what it holds.
+
+    Attributes:
+        topic: real name.
+        flights, different: how many it has to hold, and how many different ones.
+        there: how many of them it holds; 0 while a partition has no leader, as for all below.
+        records: how many records with a flight it holds.
+        way: the partitions that are still being reassigned.
+        parts: its partitions.
+        alive: the brokers that run.
+    """
+
+    topic: str
+    flights: int
+    different: int
+    there: int
+    records: int
+    way: list[int]
+    parts: list[Partition]
+    alive: list[int]
+
+
 @graded
 def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
     """Check that a topic has three replicas in sync, leaders that are spread, and all its flights.
@@ -214,44 +285,63 @@ def mended(lab: "Lab", topic: str, flights: list[dict]) -> Result:
     """
     if not all(map(_is_flight, flights)):
         return misused("mended", "flights", flights)
-    found = {"topic": topic, "copies": COPIES, "flights": len(flights)}
-    if (wrong := _wrong_records(lab, topic, flights, found)) is not None:
-        return wrong
-    until(lambda: not _on_their_way(lab, topic), MOST_SECONDS, lambda: _on_their_way(lab, topic))
-    if way := _on_their_way(lab, topic):
-        return _wrong("mend_on_its_way", partitions=_listed(way), **found)
+    return judge_archive(_look_at_archive(lab, topic, flights))
+
+
+def _look_at_archive(lab: "Lab", topic: str, flights: list[dict]) -> Archive:
+    """Return what there is of a topic, as soon as it will not change by itself."""
+    wanted = {flight["id"] for flight in flights}
     parts = _partitions(lab, topic)
-    few = [one["partition_index"] for one in parts if len(one["replica_nodes"]) < COPIES]
+    alive = sorted(node for node, state in lab.nodes.items() if state == "running")
+    if any(one.leader < 0 for one in parts):
+        return Archive(topic, len(flights), len(wanted), 0, 0, [], parts, alive)
+    held = [one["id"] for one in queries.records(lab.connection, topic)["value"] if _is_flight(one)]
+    until(lambda: not _on_their_way(lab, topic), MOST_SECONDS, lambda: _on_their_way(lab, topic))
+    way, parts = _on_their_way(lab, topic), _partitions(lab, topic)
+    if not way and not _few(parts) and _is_even(_preferred(parts), alive):
+        until(lambda: _is_home(lab, topic), MOST_SECONDS, lambda: str(_partitions(lab, topic)))
+    return Archive(
+        topic=topic,
+        flights=len(flights),
+        different=len(wanted),
+        there=len(wanted & set(held)),
+        records=len(held),
+        way=way,
+        parts=_partitions(lab, topic),
+        alive=alive,
+    )
+
+
+@judge
+def judge_archive(archive: Archive) -> Result:
+    """Return the answer for a topic that was to be mended: who leads, or what is wrong."""
+    found = {"topic": archive.topic, "copies": COPIES, "flights": archive.flights}
+    parts, alive = archive.parts, archive.alive
+    if any(one.leader < 0 for one in parts):
+        return _wrong("mend_no_leader", **found)
+    found["there"] = archive.there
+    if archive.there < archive.different:
+        return _wrong("mend_lost", **found)
+    if archive.records > archive.different:
+        return _wrong("mend_twice", records=archive.records, **found)
+    if archive.way:
+        return _wrong("mend_on_its_way", partitions=_listed(archive.way), **found)
+    few = _few(parts)
     if len(few) == len(parts):
         return _wrong("mend_none", **found)
     if few:
         return _wrong("mend_some", partitions=_listed(few), **found)
-    if (wrong := _wrong_spread(lab, parts, found)) is not None:
-        return wrong
-    until(lambda: _is_home(lab, topic), MOST_SECONDS, lambda: str(_partitions(lab, topic)))
-    parts = _partitions(lab, topic)
-    late = [one["partition_index"] for one in parts if _is_late(one)]
+    preferred = _preferred(parts)
+    if not _is_even(preferred, alive):
+        return _wrong("mend_preferred", leads=_leads(preferred, alive), **found)
+    late = [one.number for one in parts if one.is_late]
     if late:
         return _wrong("mend_not_in_sync", partitions=_listed(late), **found)
-    leads = Counter(one["leader_id"] for one in parts)
-    told = _listed(f"{leads[node]} by broker {node}" for node in sorted(_alive(lab)))
-    if not _is_even(leads, lab):
+    leads = Counter(one.leader for one in parts)
+    told = _leads(leads, alive)
+    if not _is_even(leads, alive):
         return _wrong("mend_leaders", leads=told, **found)
     return passed("replication_and_failure.mend", leads=told, **found)
-
-
-def _wrong_records(lab: "Lab", topic: str, flights: list[dict], found: dict) -> Result | None:
-    wanted = {flight["id"] for flight in flights}
-    parts = _partitions(lab, topic)
-    if any(one["leader_id"] < 0 for one in parts):
-        return _wrong("mend_no_leader", **found)
-    held = [one["id"] for one in queries.records(lab.connection, topic)["value"] if _is_flight(one)]
-    found["there"] = len(wanted & set(held))
-    if found["there"] < len(wanted):
-        return _wrong("mend_lost", **found)
-    if len(held) > len(wanted):
-        return _wrong("mend_twice", records=len(held), **found)
-    return None
 
 
 def _on_their_way(lab: "Lab", topic: str) -> list[int]:
@@ -263,31 +353,25 @@ def _on_their_way(lab: "Lab", topic: str) -> list[int]:
     return sorted(place.partition for place in going_on if place.topic == topic)
 
 
-def _alive(lab: "Lab") -> list[int]:
-    return [node for node, state in lab.nodes.items() if state == "running"]
+def _is_home(lab: "Lab", topic: str) -> bool:
+    return all(one.is_home for one in _partitions(lab, topic))
 
 
-def _is_even(counts: Counter, lab: "Lab") -> bool:
+def _few(parts: list[Partition]) -> list[int]:
+    """Return the partitions that have too few replicas."""
+    return [one.number for one in parts if len(one.replicas) < COPIES]
+
+
+def _preferred(parts: list[Partition]) -> Counter:
+    """Return how many partitions each broker would lead."""
+    return Counter(one.replicas[0] for one in parts)
+
+
+def _is_even(counts: Counter, alive: list[int]) -> bool:
     """Return whether every broker has as many as any other, but for one."""
-    shares = [counts[node] for node in _alive(lab)]
+    shares = [counts[node] for node in alive]
     return max(shares) - min(shares) <= 1
 
 
-def _wrong_spread(lab: "Lab", parts: list[dict], found: dict) -> Result | None:
-    preferred = Counter(one["replica_nodes"][0] for one in parts)
-    if _is_even(preferred, lab):
-        return None
-    told = _listed(f"{preferred[node]} by broker {node}" for node in sorted(_alive(lab)))
-    return _wrong("mend_preferred", leads=told, **found)
-
-
-def _is_late(one: dict) -> bool:
-    return set(one["isr_nodes"]) != set(one["replica_nodes"])
-
-
-def _is_home(lab: "Lab", topic: str) -> bool:
-    """Return whether all replicas are in sync, and each leader is the preferred one."""
-    return all(
-        not _is_late(one) and one["leader_id"] == one["replica_nodes"][0]
-        for one in _partitions(lab, topic)
-    )
+def _leads(counts: Counter, alive: list[int]) -> str:
+    return _listed(f"{counts[node]} by broker {node}" for node in alive)

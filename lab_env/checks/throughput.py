@@ -149,7 +149,7 @@ def _wrong_function(function: object) -> Result | None:
 
 
 @dataclass(frozen=True)
-class Passage:
+class LargeRecord:
     """How far a large value has come.
 
     Attributes:
@@ -188,8 +188,8 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
     committed, end = _awaited(lab, topic, group) if sizes == [wanted] else (0, 0)
     services = lab.services.values()
     failed = [{"name": s.name, "error": str(s.error)} for s in services if s.state == "failed"]
-    return judge_passage(
-        Passage(
+    return judge_large(
+        LargeRecord(
             topic=topic,
             group=group,
             wanted=wanted,
@@ -204,22 +204,22 @@ def got_through(lab: "Lab", topic: str, group: str, value: bytes) -> Result:
 
 
 @judge
-def judge_passage(passage: Passage) -> Result:
+def judge_large(large: LargeRecord) -> Result:
     """Return the answer for a large value: passed, or the limit at which it stays."""
-    size, _ = passage.wanted
-    found = {"topic": passage.topic, "group": passage.group, "size": f"{size:,}"}
-    if not passage.sizes:
-        key = "large_topic" if passage.limit < size else "large_client"
-        return _wrong(key, limit=f"{passage.limit:,}", **found)
-    if len(passage.sizes) > 1:
-        return _wrong("large_parts", count=f"{len(passage.sizes):,}", **found)
-    if passage.sizes[0] != passage.wanted:
-        return _wrong("large_changed", there=f"{passage.sizes[0][0]:,}", **found)
-    if passage.committed >= passage.end:
+    size, _ = large.wanted
+    found = {"topic": large.topic, "group": large.group, "size": f"{size:,}"}
+    if not large.sizes:
+        key = "large_topic" if large.limit < size else "large_client"
+        return _wrong(key, limit=f"{large.limit:,}", **found)
+    if len(large.sizes) > 1:
+        return _wrong("large_parts", count=f"{len(large.sizes):,}", **found)
+    if large.sizes[0] != large.wanted:
+        return _wrong("large_changed", there=f"{large.sizes[0][0]:,}", **found)
+    if large.committed >= large.end:
         return _passed("large", **found)
-    if passage.failed:
-        return _wrong("large_failed", **passage.failed, **found)
-    return _wrong("large_unread" if passage.is_read else "large_nobody", **found)
+    if large.failed:
+        return _wrong("large_failed", **large.failed, **found)
+    return _wrong("large_unread" if large.is_read else "large_nobody", **found)
 
 
 def _awaited(lab: "Lab", topic: str, group: str) -> tuple[int, int]:
