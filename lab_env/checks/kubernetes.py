@@ -1,4 +1,4 @@
-"""Checks of lesson 13: a loop that keeps names, and a fleet that carries a load while it rolls."""
+"""Checks of lesson 13: names kept by a loop, a load carried while it rolls. Long: both act."""
 
 import contextlib
 import math

@@ -1,4 +1,4 @@
-"""The checks of lesson 02: a backlog drained in time by one group, an audit that moved no queue."""
+"""The checks of lesson 02: a backlog drained by one group, an audit. Long: both act."""
 
 import contextlib
 import json
