@@ -3,7 +3,7 @@
 import pytest
 from lesson import some
 
-from lab_env.checks.retries_and_dead_letters import MOST_ATTEMPTS, _Books, _wrong_roads
+from lab_env.checks.dead_letters import MOST_ATTEMPTS, Books, FlightRecord, judge_books
 
 NUMBER = "08"
 
@@ -252,25 +252,25 @@ lab.service(clerk, retries[1], detour(dead), 1, name="retry-2s")
 }
 
 
-def record(flight: str, **headers: str) -> dict:
-    return {"value": {"id": flight, "departed": "06:00"}, "headers": headers}
+def books(records: dict, **more) -> Books:
+    return Books("departed", "dead", "billing", records, **more)
 
 
 @pytest.mark.fast
 def test_what_is_wrong_whatever_comes_is_told_without_a_wait():
     """A record that goes round and round was looked at for minutes on a busy machine."""
-    topic = {(0, 0): record("a"), (0, 1): record("b")}
-    found = {"topic": "departed", "dead": "dead", "group": "billing"}
-    assert not _Books(topic).is_hopeless
-    assert _wrong_roads(None, _Books(topic), found, True) is None
-    back = _Books(topic | {(1, 7): record("a")})
+    one, other = (FlightRecord(None, {"id": flight, "departed": "06:00"}, {}) for flight in "ab")
+    topic = {(0, 0): one, (0, 1): other}
+    assert not books(topic).is_hopeless
+    assert judge_books(books(topic, bills={"a": 1, "b": 1}))
+    back = books(topic | {(1, 7): one})
     assert back.is_hopeless
-    assert "holds 3 records, and 1 of them came back" in repr(_wrong_roads(None, back, found, True))
-    lost = _Books(topic, lost_under_way={"clerk-2": 1})
+    assert "holds 3 records, and 1 of them came back" in repr(judge_books(back))
+    lost = books(topic, lost_under_way={"clerk-2": 1})
     assert lost.is_hopeless
-    assert "The power of clerk-2 failed" in repr(_wrong_roads(None, lost, found, True))
-    assert _Books(topic, detours=[record("a", attempts=str(MOST_ATTEMPTS + 1))]).is_hopeless
-    assert not _Books(topic, detours=[record("a", attempts="3")]).is_hopeless
+    assert "The power of clerk-2 failed" in repr(judge_books(lost))
+    assert books(topic, detours=[MOST_ATTEMPTS + 1]).is_hopeless
+    assert not books(topic, detours=[3]).is_hopeless
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lab_env.checks.evidence import start_seconds
+from lab_env.checks.judging import judge
 from lab_env.checks.result import Result, graded, not_yet, passed
 from lab_env.ground.journal import Mark
 from lab_env.ground.patience import TIMES, Patience
@@ -13,9 +15,6 @@ from lab_env.messages import say
 from lab_env.observation import queries
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from pandas.api.typing import NaTType
-
     from lab_env import Lab
 
 MOST_SECONDS = 25.0  # until a counter that works has counted everything
@@ -32,6 +31,37 @@ def _wrong(key: str, **found: object) -> Result:
 # -- exercise 1 -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What exercise 1 is judged by.
+
+    Attributes:
+        topic, totals, group: real names.
+        truth: how many flights of each carrier departed.
+        name: of the service whose power was cut; "" if none was.
+        state: of this service.
+        error: what it has raised.
+        cuts: at how many different moments its power was cut.
+        told: the last total of each carrier.
+        odd: a value among the totals that is none, or "".
+        behind: how many records wait for the group, by partition.
+        open: whether a transaction that nobody has ended hides totals.
+    """
+
+    topic: str
+    totals: str
+    group: str
+    truth: Mapping[str, int]
+    name: str = ""
+    state: str = ""
+    error: str = ""
+    cuts: int = 0
+    told: Mapping[str, int] = field(default_factory=dict)
+    odd: str = ""
+    behind: Mapping[int, int] = field(default_factory=dict)
+    open: bool = False
+
+
 @graded
 def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
     """Check that the last total of each carrier is right, though its counter was killed.
@@ -44,37 +74,53 @@ def totals_right(lab: "Lab", topic: str, totals: str, group: str) -> Result:
         group: real name of the group that counts.
     """
     values = [v for v in queries.records(lab.connection, topic)["value"] if _is_departure(v)]
-    flights = {value["id"]: value["carrier"] for value in values}
-    found: dict[str, Any] = {
-        "topic": topic,
-        "totals": totals,
-        "group": group,
-        "flights": len(flights),
-    }
-    if not flights:
-        return _wrong("totals_topic", **found)
+    carriers = {value["id"]: value["carrier"] for value in values}
+    found = Totals(topic, totals, group, dict(Counter(carriers.values())))
+    if not carriers:
+        return judge_totals(found)
     _wait_for_commit(lab, topic, group)
     if (cuts := _power_cuts(lab, group)) is None:
-        return _wrong("totals_no_cuts", **found)
+        return judge_totals(found)
     service = lab.services[cuts.subject.split(", ")[0]]
-    found |= {"name": service.name, "cuts": _moments(lab, cuts, service.name)}
-    if service.state == "failed":
-        return _wrong("totals_failed", error=service.error, **found)
-    truth = dict(Counter(flights.values()))
-    told, odd = _totals(lab, totals, truth)
-    if odd:
-        return _wrong("totals_odd", value=odd, **found)
-    wrong = {c: (told.get(c, 0), count) for c, count in truth.items() if told.get(c, 0) != count}
-    found["wrong"] = _written(wrong)
-    found["sum"] = sum(told.values())
+    name, state, moments = service.name, service.state, _moments(lab, cuts, service.name)
+    found = replace(found, name=name, state=state, error=str(service.error), cuts=moments)
+    if state == "failed":
+        return judge_totals(found)
+    told, odd = _totals(lab, totals, found.truth)
     behind = queries.lag(lab.connection, topic, group)
-    if any(behind.values()):
-        found["waiting"] = sum(behind.values())
-        one_each = set(behind.values()) <= {0, 1}
+    return judge_totals(
+        replace(found, told=told, odd=odd, behind=behind, open=_is_open(lab, totals))
+    )
+
+
+@judge
+def judge_totals(evidence: Totals) -> Result:
+    """Return the answer to what was found, without another look."""
+    truth, told = evidence.truth, evidence.told
+    found: dict[str, Any] = {
+        "topic": evidence.topic,
+        "totals": evidence.totals,
+        "group": evidence.group,
+        "flights": sum(truth.values()),
+    }
+    if not truth:
+        return _wrong("totals_topic", **found)
+    if not evidence.name:
+        return _wrong("totals_no_cuts", **found)
+    found |= {"name": evidence.name, "cuts": evidence.cuts}
+    if evidence.state == "failed":
+        return _wrong("totals_failed", error=evidence.error, **found)
+    if evidence.odd:
+        return _wrong("totals_odd", value=evidence.odd, **found)
+    wrong = {c: (told.get(c, 0), count) for c, count in truth.items() if told.get(c, 0) != count}
+    found |= {"wrong": _written(wrong), "sum": sum(told.values())}
+    if any(evidence.behind.values()):
+        found["waiting"] = sum(evidence.behind.values())
+        one_each = set(evidence.behind.values()) <= {0, 1}
         return _wrong("totals_one_behind" if one_each else "totals_behind", **found)
-    if found["cuts"] < CUTS:
-        return _wrong("totals_few_cuts", state=service.state, **found)
-    if (wrong or not told) and _is_open(lab, totals):
+    if evidence.cuts < CUTS:
+        return _wrong("totals_few_cuts", state=evidence.state, **found)
+    if (wrong or not told) and evidence.open:
         return _wrong("totals_open", **found)
     if not told:
         return _wrong("totals_none", **found)
@@ -118,7 +164,7 @@ def _wait_for_commit(lab: "Lab", topic: str, group: str) -> None:
         time.sleep(0.2)
 
 
-def _totals(lab: "Lab", totals: str, truth: dict[str, int]) -> tuple[dict[str, int], str]:
+def _totals(lab: "Lab", totals: str, truth: Mapping[str, int]) -> tuple[dict[str, int], str]:
     """Return the last total of each carrier, and a value that is none, or ""."""
     connection = lab.connection | {"isolation_level": "read_committed"}
     wait = Patience(LATE_SECONDS, pause=0.2, most=TIMES * LATE_SECONDS)
@@ -167,21 +213,24 @@ class Back:
     """What the broker has of a group that is to be set back.
 
     Attributes:
-        times: when the record of each offset was, by partition.
+        topic, group: real names.
+        times: when the record of each offset was (ms since 1970), by partition.
         ends: the end offset of each partition.
         committed: the committed offset of each partition that has one.
         members: the client ids of the group's members.
         running: the names of services that run.
     """
 
-    times: "dict[int, dict[int, pd.Timestamp]]"
-    ends: dict[int, int]
-    committed: dict[int, int]
+    topic: str
+    group: str
+    times: Mapping[int, Mapping[int, int]]
+    ends: Mapping[int, int]
+    committed: Mapping[int, int]
     members: tuple[str, ...]
     running: tuple[str, ...]
 
-    def begins(self, moment: "pd.Timestamp | NaTType") -> dict[int, int]:
-        """Return the first offset at a time or later by partition, the end if there is none."""
+    def begins(self, moment: float) -> dict[int, int]:
+        """Return the first offset at a time (ms) or later by partition; the end if none is."""
         found = dict(self.ends)
         for partition, times in self.times.items():
             later = [offset for offset, time in times.items() if time >= moment]
@@ -191,16 +240,18 @@ class Back:
     @property
     def first(self) -> dict[int, int]:
         """The oldest offset of each partition."""
-        return self.ends | {p: min(times) for p, times in self.times.items()}
+        return {**self.ends, **{p: min(times) for p, times in self.times.items()}}
 
     def written(self) -> str:
         """Return the committed offsets, each with the time of its record: "0: 75 (10:58)"."""
+        import pandas as pd
+
         parts = []
         for partition, offset in sorted(self.committed.items()):
             time = self.times.get(partition, {}).get(offset)
             place = say("offsets_and_delivery.no_record")
             if time is not None:
-                place = f"{time.tz_convert(NEW_YORK):%H:%M}"
+                place = f"{pd.Timestamp(time, unit='ms', tz=NEW_YORK):%H:%M}"
             parts.append(f"{partition}: {offset} ({place})")
         return ", ".join(parts) or say("offsets_and_delivery.no_offset")
 
@@ -216,41 +267,50 @@ def set_back(lab: "Lab", topic: str, group: str, local: str) -> Result:
         local: a time in New York, such as "2013-01-01 08:00".
     """
     records = queries.records(lab.connection, topic)
+    records["ms"] = records["timestamp"].dt.as_unit("ms").astype("int64")
     members = queries.groups(lab.connection).get(group, {}).get("members", [])
-    times: dict[int, dict[int, pd.Timestamp]] = {}
-    columns = (records[name] for name in ("partition", "offset", "timestamp"))
+    times: dict[int, dict[int, int]] = {}
+    columns = (records[name].tolist() for name in ("partition", "offset", "ms"))
     for partition, offset, time_ in zip(*columns, strict=True):
-        times.setdefault(int(partition), {})[int(offset)] = time_
-    evidence = Back(
+        times.setdefault(partition, {})[offset] = time_
+    found = Back(
+        topic,
+        group,
         times=times,
         ends=queries.end_offsets(lab.connection, topic),
         committed=queries.committed(lab.connection, group, topic),
         members=tuple(member["client_id"] for member in members),
         running=tuple(name for name, one in lab.services.items() if one.state == "running"),
     )
-    key = judge_back(evidence, local)
-    found = {"topic": topic, "group": group, "time": local, "committed": evidence.written()}
-    if key == "back":
-        return passed("offsets_and_delivery.back", **found)
-    wanted = evidence.begins(_at(local))
-    apart = [str(p) for p, at in wanted.items() if evidence.committed.get(p) != at]
-    return _wrong(key, partitions=", ".join(apart), count=len(members), **found)
+    return judge_back(found, local)
 
 
-def judge_back(evidence: Back, local: str) -> str:
-    """Return the name of what is to be said of a group that should begin with a time.
+@judge
+def judge_back(back: Back, local: str) -> Result:
+    """Return the answer to where a group stands that should begin with a time.
 
     Args:
-        evidence: of its topic and its offsets.
+        back: its topic and its offsets.
         local: the time, in New York.
     """
-    committed, ends = evidence.committed, evidence.ends
-    if not evidence.times:
+    key, committed = _where(back, local), back.written()
+    found = {"topic": back.topic, "group": back.group, "time": local, "committed": committed}
+    if key == "back":
+        return passed("offsets_and_delivery.back", **found)
+    wanted = back.begins(_at(local))
+    apart = [str(p) for p, at in wanted.items() if back.committed.get(p) != at]
+    return _wrong(key, partitions=", ".join(apart), count=len(back.members), **found)
+
+
+def _where(back: Back, local: str) -> str:
+    """Return the name of what is to be said of a group that should begin with a time."""
+    committed, ends = back.committed, back.ends
+    if not back.times:
         return "back_topic"
     right, naive = _at(local), _at(local, "UTC")
-    wanted = evidence.begins(right)
-    if evidence.members:
-        own = committed == wanted and not evidence.running
+    wanted = back.begins(right)
+    if back.members:
+        own = committed == wanted and not back.running
         return "back_own_member" if own else "back_members"
     if committed == wanted:
         return "back"
@@ -258,9 +318,9 @@ def judge_back(evidence: Back, local: str) -> str:
         return "back_nothing"
     if committed == ends:
         return "back_unmoved"
-    if committed == evidence.first:
+    if committed == back.first:
         return "back_begin"
-    if committed in (evidence.begins(at) for at in (naive, right + (right - naive))):
+    if committed in (back.begins(at) for at in (naive, right + (right - naive))):
         return "back_zone"
     if {committed.get(p, -9) - at for p, at in wanted.items()} in ({-1}, {1}):
         return "back_by_one"
@@ -270,7 +330,8 @@ def judge_back(evidence: Back, local: str) -> str:
     return "back_early" if early else "back_late"
 
 
-def _at(local: str, zone: str = NEW_YORK) -> "pd.Timestamp | NaTType":
+def _at(local: str, zone: str = NEW_YORK) -> float:
+    """Return a local time as ms since 1970."""
     import pandas as pd
 
-    return pd.Timestamp(local, tz=zone)
+    return pd.Timestamp(local, tz=zone).value / 1_000_000
