@@ -115,7 +115,8 @@ def test_the_wheel_opens_the_course_in_an_empty_folder(own_home, tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         inside = packed.namelist()
-    assert sum(name.endswith(".ipynb") for name in inside) == len(lessons.paths())
+    notebooks = {Path(name).name for name in inside if name.endswith(".ipynb")}
+    assert notebooks == {path.name for path in lessons.paths()} | {"index.ipynb"}
     place, empty = tmp_path / "installed", tmp_path / "empty"
     empty.mkdir()
     install = ["uv", "pip", "install", "-q", "--no-deps", "--target", str(place), str(wheel)]
