@@ -818,7 +818,7 @@ class Lab:
             BrokerError, ServiceError: Kafka does not answer, or a service cannot be started.
         """
         from lab_env.day import card, play, script, verdict
-        from lab_env.day.faults import checked
+        from lab_env.day.faults import all_checked
         from lab_env.day.faults import faults as from_seed
 
         cluster = self._open()
@@ -826,11 +826,11 @@ class Lab:
         wanted = from_seed(level, seed, len(self.nodes))
         left_out = [one for one in from_seed(level, seed, 3) if one not in wanted]
         if faults is not None:
-            wanted, left_out = sorted(map(checked, faults)), []
+            wanted, left_out = all_checked(faults), []
+        lines = script.script(date, flights)
         if not any(one is not None for one in services.values()):
             return card.Nobody()
         given = play.checked(services)
-        lines = script.script(date, flights)
         told = level if faults is None else say("day.own_faults")
         named = {"day": date, "flights": flights, "level": told, "seed": seed}
         played = play.Day(

@@ -86,6 +86,17 @@ def checked(fault: object) -> Fault:
     return fault
 
 
+def all_checked(given: object) -> list[Fault]:
+    """Return a list of faults in their order, each as it is.
+
+    Raises:
+        BadInputError: it is no list, or one of them is no fault.
+    """
+    if not isinstance(given, list | tuple):
+        raise BadInputError("day.bad_fault", got=given, kinds=", ".join(KINDS))
+    return sorted(map(checked, given))
+
+
 def faults(level: str, seed: int, brokers: int = 1) -> list[Fault]:
     """Return the faults of a day, in order: the same level, seed and brokers, the same day.
 
