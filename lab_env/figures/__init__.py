@@ -143,7 +143,9 @@ class Show:
         return self._on_stage(Lag, topics, names)
 
     def dead_letters(self, topic: str) -> "DeadLetters":
-        """Show how many records a topic of dead letters holds, as a stair.
+        """Show how far a topic of dead letters has grown, as a stair.
+
+        It is the end offset: the marker that ends a transaction takes one, as a record does.
 
         Args:
             topic: real name, as `lab.topic` returned it.

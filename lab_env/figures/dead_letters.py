@@ -1,4 +1,4 @@
-"""Live picture: how many dead letters there are."""
+"""Live picture: how far a topic of dead letters has grown."""
 
 from matplotlib.figure import Figure
 
@@ -11,7 +11,9 @@ from lab_env.observation.sample import Sample
 
 
 class DeadLetters(TimeFigure):
-    """How many records a topic of dead letters holds, in steps.
+    """The end offset of a topic of dead letters, in steps: records, and markers of transactions.
+
+    Only a reader of all records could tell them apart.
 
     Args:
         stage, scale: as of every picture.
@@ -22,7 +24,7 @@ class DeadLetters(TimeFigure):
         super().__init__(stage, ("dead_letters", topic), scale)
         self.topic = topic
         self.title = say("figures.dead_letters_title", topic=topic)
-        self.panels = [Panel(label=say("figures.lag_unit"))]
+        self.panels = [Panel(label=say("figures.dead_letters_unit"))]
         self._scale = scales.Amount(least=4)
         self._count = Series()
         self.series = [self._count]
@@ -34,7 +36,7 @@ class DeadLetters(TimeFigure):
         self._line = self.line(self.panels[0], colour, drawstyle="steps-post")
 
     def take(self, sample: Sample) -> object:
-        """Take in how many there are."""
+        """Take in where the topic ends."""
         stale = sample.stale.get("topics", 0.0)
         if stale > SILENT or not sample.has(self.topic):
             self._count.cut(sample.time)
@@ -62,7 +64,7 @@ class DeadLetters(TimeFigure):
         return artists
 
     def tell(self, now: float) -> str:
-        """Say how many there are."""
+        """Say where it ends."""
         last = self._count.last
         told = [] if last is None else [say("figures.dead_letters_told", count=style.number(last))]
         return self.sentence_of(now, told)
