@@ -7,22 +7,18 @@ fails because of it.
 
 import contextlib
 import json
-import os
 from pathlib import Path
 
-VARIABLE = "KAFKA_LAB_PROGRESS"
+from lab_env.ground import kept
+
+VARIABLE = kept.VARIABLE
 PREDICTIONS, STEPS, EXERCISES = "predictions", "steps", "exercises"
 WAIT = 2.0  # s for another notebook that writes: then this once nothing is kept
 
 
 def place() -> Path | None:
     """Return the file, or None if nothing is to be kept."""
-    named = os.environ.get(VARIABLE)
-    if named is not None:
-        return Path(named).expanduser() if named.strip() else None
-    from platformdirs import user_data_path
-
-    return user_data_path("kafka-lab", appauthor=False) / "progress.json"
+    return kept.place()
 
 
 def read() -> dict[str, dict[str, dict]]:
@@ -41,10 +37,10 @@ def read() -> dict[str, dict[str, dict]]:
                 lesson: {
                     kind: dict(part)
                     for kind in (PREDICTIONS, STEPS, EXERCISES)
-                    if isinstance(part := kept.get(kind), dict)
+                    if isinstance(part := parts.get(kind), dict)
                 }
-                for lesson, kept in found.items()
-                if isinstance(kept, dict)
+                for lesson, parts in found.items()
+                if isinstance(parts, dict)
             }
     return {}
 
@@ -59,10 +55,10 @@ def keep(lesson: str, kind: str, name: str, value: object) -> None:
     with contextlib.suppress(OSError, Timeout):
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock"), timeout=WAIT):
-            kept = read()
-            if kept.get(lesson, {}).get(kind, {}).get(name, ...) == value:
+            found = read()
+            if found.get(lesson, {}).get(kind, {}).get(name, ...) == value:
                 return
-            kept.setdefault(lesson, {}).setdefault(kind, {})[name] = value
+            found.setdefault(lesson, {}).setdefault(kind, {})[name] = value
             fresh = file.with_suffix(".new")
-            fresh.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            fresh.write_text(json.dumps(found, indent=1), encoding="utf-8")
             fresh.replace(file)  # whole or not at all

@@ -5,18 +5,18 @@ What help was taken is kept, also when the kernel is started anew, and stands in
 
 import contextlib
 import json
-import os
 import re
 from pathlib import Path
 
 from lab_env.day.contract import SERVICES
-from lab_env.ground import project
+from lab_env.ground import kept, project
 from lab_env.ground.errors import BadInputError
 from lab_env.messages import say
 
 QUESTION, SKELETON, SOLUTION = 1, 2, 3  # the depths
 PART = re.compile(r"^## (.+)$", re.MULTILINE)
-VARIABLE = "KAFKA_LAB_PROGRESS"  # where what a student has done is kept; empty: nowhere
+VARIABLE = kept.VARIABLE
+FILE = "capstone_help.json"
 _taken: dict[str, int] = {}  # of this kernel: service -> the deepest that was asked for
 
 
@@ -111,18 +111,9 @@ def _file(name: str) -> Path:
     return project.file(f"services/capstone/{name}")
 
 
-def _place() -> Path | None:
-    named = os.environ.get(VARIABLE)
-    if named is not None:
-        return Path(named).expanduser().with_name("capstone_help.json") if named.strip() else None
-    from platformdirs import user_data_path
-
-    return user_data_path("kafka-lab", appauthor=False) / "capstone_help.json"
-
-
 def _kept() -> dict[str, int]:
     """Return what an earlier kernel has remembered; what cannot be read is as if never taken."""
-    file = _place()
+    file = kept.place(FILE)
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(file.read_text(encoding="utf-8")) if file else {}
         if isinstance(found, dict):
@@ -136,7 +127,7 @@ def _kept() -> dict[str, int]:
 
 def _remember(service: str, depth: int) -> None:
     _taken[service] = max(depth, _taken.get(service, 0))
-    if file := _place():
+    if file := kept.place(FILE):
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(taken()), encoding="utf-8")
